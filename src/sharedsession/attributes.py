@@ -1,0 +1,127 @@
+"""One request's view of a session's attributes: decoded when read, encoded again when they could have changed. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from .record import Changes
+from .values import IMMUTABLE, UnknownTypeError, ValueCodec
+
+
+class Attributes:
+    """The stored attributes with this request's changes over them.
+
+    Args:
+        codec: encodes and decodes values.
+        base: attribute name -> encoded value, as stored.
+    """
+
+    def __init__(self, codec: ValueCodec, base: Mapping[str, bytes]) -> None:
+        self._codec = codec
+        self._base = base
+        self._values: dict[str, Any] = {}
+        self._written: set[str] = set()
+        self._deleted: set[str] = set()
+        self._cleared = False
+        #: Seconds, 0 for never; None while unchanged.
+        self.interval: int | None = None
+        #: Attributes whose type is not known here: kept as they are, not shown.
+        self.undecodable: set[str] = set()
+
+    def get(self, name: str) -> Any:
+        """Return a value; a container is the same object every time.
+
+        Raises:
+            KeyError: there is none, or its type is not known here.
+        """
+        if name in self._values:
+            return self._values[name]
+        if name in self._deleted or name in self.undecodable:
+            raise KeyError(name)
+        try:
+            value = self._values[name] = self._codec.decode(self._base[name])
+        except UnknownTypeError:
+            self.undecodable.add(name)
+            raise KeyError(name) from None
+        return value
+
+    def set(self, name: str, value: Any) -> None:
+        """Set a value.
+
+        Raises:
+            TypeError: the name is no text, or the value's type cannot be stored.
+        """
+        if not isinstance(name, str):
+            raise TypeError(f"session attributes are named by text, not {type(name).__name__} ({name!r})")
+        self._codec.check(name, value)
+        self._values[name] = value
+        self._written.add(name)
+        self._deleted.discard(name)
+
+    def delete(self, name: str) -> None:
+        """Delete an attribute.
+
+        Raises:
+            KeyError: there is none.
+        """
+        self.get(name)
+        del self._values[name]
+        self._written.discard(name)
+        if name in self._base:
+            self._deleted.add(name)
+
+    def clear(self) -> None:
+        """Delete every attribute, also those that another request is writing right now."""
+        self._base = {}
+        self._values.clear()
+        self._written.clear()
+        self._deleted.clear()
+        self._cleared = True
+
+    def names(self) -> Iterator[str]:
+        """Yield the name of every attribute that can be read."""
+        for name in [*self._base, *(name for name in self._values if name not in self._base)]:
+            if name not in self._deleted and self._readable(name):
+                yield name
+
+    def touched(self) -> bool:
+        """Say whether anything was assigned or deleted; a change inside a value shows only in `changes`."""
+        return bool(self._written or self._deleted or self._cleared or self.interval is not None)
+
+    def changes(self) -> Changes:
+        """Return the difference to what was stored: encodes what was assigned or could have changed in place.
+
+        Raises:
+            TypeError: a value holds something that cannot be stored; names the attribute.
+        """
+        values: dict[str, bytes] = {}
+        for name, value in self._values.items():
+            if name in self._written or type(value) not in IMMUTABLE:
+                payload = self._codec.encode(name, value)
+                if payload != self._base.get(name):
+                    values[name] = payload
+        return Changes(values, frozenset(self._deleted), self._cleared, self.interval)
+
+    def rebase(self, base: Mapping[str, bytes], saved: Changes) -> None:
+        """Go on from what is stored after `saved` was committed.
+
+        A value the application holds stays the same object while it is what is stored; where another request's value
+        won, the next read decodes that one.
+        """
+        known = {**self._base, **saved.values}
+        self._values = {
+            name: value for name, value in self._values.items() if name in base and base[name] == known.get(name)
+        }
+        self._base = base
+        self._written.clear()
+        self._deleted.clear()
+        self._cleared = False
+        self.interval = None
+
+    def _readable(self, name: str) -> bool:
+        try:
+            self.get(name)
+        except KeyError:
+            return False
+        return True

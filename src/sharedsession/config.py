@@ -1,0 +1,377 @@
+"""Every option, once: its name, default, meaning and check. Faces and the environment are other ways to spell these."""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+import re
+import warnings
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from .errors import ConfigError
+from .nodelist import NodeConfig, NodeList, parse_nodes
+
+#: Prefix of the environment variables and of Flask's settings.
+SETTING_PREFIX = "SHAREDSESSION_"
+MIN_SECRET_BYTES = 16
+#: What `nodes` says when the in-process store is meant although several processes run.
+MEMORY = "memory"
+
+_ROUTE = re.compile(r"[A-Za-z0-9_]{1,32}")
+# RFC 6265 section 4.1.1: a cookie name is an RFC 7230 token.
+_TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+_COOKIE_TEXT = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
+_PATH = re.compile(r"/.*")
+_KEY_PREFIX = re.compile(r"[\x21-\x7e]{1,100}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class CookieConfig:
+    """How the session cookie is sent (RFC 6265bis).
+
+    Raises:
+        ConfigError: an attribute is malformed, or contradicts the name's `__Host-` or `__Secure-` prefix.
+    """
+
+    #: Name of the cookie.
+    name: str = "JSESSIONID"
+    #: Path attribute. None: the mount point of the application (SCRIPT_NAME, or "/").
+    path: str | None = None
+    #: Domain attribute. None: no attribute, so the cookie goes back to this host only.
+    domain: str | None = None
+    #: Secure attribute. "auto": exactly when the request came over https (see `trusted_proxies`).
+    secure: bool | str = "auto"
+    #: HttpOnly attribute: hides the cookie from JavaScript.
+    httponly: bool = True
+    #: SameSite attribute: "Lax", "Strict", "None" (needs Secure, which is then set) or None for no attribute.
+    samesite: str | None = "Lax"
+    #: Partitioned attribute (CHIPS); needs Secure, which is then set.
+    partitioned: bool = False
+    #: Seconds the browser keeps the cookie, prolonged by use. None: until the browser closes.
+    max_age: int | None = None
+
+    def __post_init__(self) -> None:
+        _require(
+            _matches(_TOKEN, self.name),
+            "cookie_name",
+            f"{self.name!r} is not a cookie name (RFC 6265 token)",
+        )
+        _require(
+            self.secure in (True, False, "auto"),
+            "cookie_secure",
+            f"{self.secure!r} is not True, False or 'auto'",
+        )
+        _require(
+            self.samesite in ("Lax", "Strict", "None", None),
+            "cookie_samesite",
+            f"{self.samesite!r} is not 'Lax', 'Strict', 'None' or None",
+        )
+        for name in ("path", "domain"):
+            value = getattr(self, name)
+            ok = value is None or (isinstance(value, str) and value != "" and _COOKIE_TEXT.fullmatch(value))
+            _require(
+                bool(ok),
+                f"cookie_{name}",
+                f"{value!r} cannot stand in a cookie; write ASCII text without ';', or None",
+            )
+        _require(
+            self.path is None or self.path.startswith("/"),
+            "cookie_path",
+            f"{self.path!r} does not start with '/'",
+        )
+        _require_seconds("cookie_max_age", self.max_age, optional=True)
+        for name in ("httponly", "partitioned"):
+            _require_bool(f"cookie_{name}", getattr(self, name))
+        self._apply_name_prefix()
+
+    def _apply_name_prefix(self) -> None:
+        if self.name.lower().startswith("__host-"):
+            # RFC 6265bis 4.1.3.2: browsers refuse a __Host- cookie that is not Secure, has a Domain or another Path.
+            _require(self.domain is None, "cookie_domain", "a __Host- cookie has no domain; leave it None")
+            _require(self.path in (None, "/"), "cookie_path", "a __Host- cookie has the path '/'; leave it None")
+            object.__setattr__(self, "path", "/")
+        needs_secure = (
+            self.partitioned or self.samesite == "None" or self.name.lower().startswith(("__host-", "__secure-"))
+        )
+        if needs_secure:
+            _require(
+                self.secure is not False,
+                "cookie_secure",
+                "False contradicts a __Host- or __Secure- name, samesite='None' or partitioned; leave it 'auto'",
+            )
+            object.__setattr__(self, "secure", True)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionConfig:
+    """Every option of the middleware. All times are in seconds.
+
+    Raises:
+        ConfigError: a value is wrong; the message names the option, the value (never a secret) and what is right.
+    """
+
+    #: memcached nodes: "n1:10.0.0.1:11211 n2:10.0.0.2", a list of such texts, or a callable that returns one.
+    #: None: an in-process store for one process; "memory": the same, also where several processes run.
+    nodes: NodeList | None = None
+    #: Signs session ids and stored values; at least 16 bytes, the same on every application node.
+    secret_key: str | bytes = field(default="", repr=False)
+    #: Former keys: verify only. What they signed is re-issued under `secret_key`.
+    secret_key_fallbacks: tuple[str | bytes, ...] = field(default=(), repr=False)
+    #: Name of this application node, appended to the ids it issues (Tomcat's jvmRoute). "": no suffix.
+    route: str = ""
+    #: The balancer routes by the suffix: re-issue an id that arrives with another node's route.
+    sticky: bool = False
+    #: Copies of every session, on that many nodes (all, when there are fewer nodes).
+    copies: int = 2
+    #: Copies that must have taken a change before it is acknowledged.
+    required_copies: int = 1
+    #: Seconds without a request after which a session ends, at least 1. None: never.
+    max_inactive_interval: int | None = 1800
+    #: Seconds after its creation at which a session ends however active it is. None: no such limit.
+    max_lifetime: int | None = None
+    #: True: a request that does not touch the session prolongs it too, as in Tomcat (one memcached read each).
+    slide_always: bool = False
+    #: The session cookie.
+    cookie: CookieConfig = field(default_factory=CookieConfig)
+    #: How many proxies' X-Forwarded-Proto, -Host and -Prefix are believed.
+    trusted_proxies: int = 0
+    #: Start of every memcached key; part of every derived key, so two prefixes are two worlds.
+    key_prefix: str = "sharedsession:"
+    #: Seconds to wait for a connection to a node.
+    connect_timeout: float = 0.25
+    #: Seconds to wait for a node's answer.
+    timeout: float = 0.5
+    #: "error": 503 while memcached is away. "empty": reads see an empty session, writes still raise.
+    on_unavailable: str = "error"
+    #: Path prefixes (below the mount point) whose requests get no session.
+    ignore_paths: tuple[str, ...] = ()
+    #: Save the session also when the response's status is 5xx.
+    save_on_5xx: bool = True
+
+    def __post_init__(self) -> None:
+        self._check_secrets()
+        self._check_numbers()
+        self._check_texts()
+        for name in ("sticky", "slide_always", "save_on_5xx"):
+            _require_bool(name, getattr(self, name))
+        if not isinstance(self.cookie, CookieConfig):
+            raise ConfigError("cookie", f"expected a CookieConfig, not {type(self.cookie).__name__}")
+        # Parsed here so that a mistake in the list fails at start-up; a callable is asked once.
+        parsed = None if self.nodes in (None, MEMORY) else parse_nodes(self.nodes)
+        object.__setattr__(self, "_parsed_nodes", parsed)
+
+    @property
+    def memcached_nodes(self) -> tuple[NodeConfig, ...] | None:
+        """The node list, parsed; None for the in-process store."""
+        nodes: tuple[NodeConfig, ...] | None = self.__dict__["_parsed_nodes"]
+        return nodes
+
+    @property
+    def secret_keys(self) -> tuple[bytes, ...]:
+        """The signing key, then the fallbacks, as bytes."""
+        return tuple(_as_bytes(key) for key in (self.secret_key, *self.secret_key_fallbacks))
+
+    def _check_secrets(self) -> None:
+        if not self.secret_key:
+            raise ConfigError(
+                "secret_key",
+                "is required; python -c 'import secrets; print(secrets.token_hex(32))' makes one",
+            )
+        if isinstance(self.secret_key_fallbacks, str | bytes):
+            raise ConfigError("secret_key_fallbacks", "expected a list of keys, not a single key")
+        for option, key in [
+            ("secret_key", self.secret_key),
+            *(("secret_key_fallbacks", key) for key in self.secret_key_fallbacks),
+        ]:
+            _require(isinstance(key, str | bytes), option, f"expected text or bytes, not {type(key).__name__}")
+            _require(
+                len(_as_bytes(key)) >= MIN_SECRET_BYTES,
+                option,
+                f"has {len(_as_bytes(key))} bytes; at least {MIN_SECRET_BYTES} are needed (token_hex(32) gives 64)",
+            )
+
+    def _check_numbers(self) -> None:
+        _require_int("copies", self.copies, 1, 16)
+        _require_int("required_copies", self.required_copies, 1, self.copies, "at most `copies`")
+        _require_int("trusted_proxies", self.trusted_proxies, 0, 32)
+        _require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
+        _require_seconds("max_lifetime", self.max_lifetime, optional=True)
+        for name in ("connect_timeout", "timeout"):
+            value = getattr(self, name)
+            ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 60
+            _require(ok, name, f"{value!r} is not a number of seconds above 0 and at most 60")
+
+    def _check_texts(self) -> None:
+        _require(
+            self.route == "" or _matches(_ROUTE, self.route),
+            "route",
+            f"{self.route!r} is not 1 to 32 letters, digits or '_' (balancers cut at '.', '-' and '~')",
+        )
+        _require(
+            not self.sticky or self.route != "",
+            "route",
+            "sticky=True needs the name of this application node in `route`",
+        )
+        _require(
+            _matches(_KEY_PREFIX, self.key_prefix),
+            "key_prefix",
+            f"{self.key_prefix!r} is not 1 to 100 printable ASCII characters without blanks",
+        )
+        _require(
+            self.on_unavailable in ("error", "empty"),
+            "on_unavailable",
+            f"{self.on_unavailable!r} is not 'error' or 'empty'",
+        )
+        if isinstance(self.ignore_paths, str):
+            raise ConfigError("ignore_paths", "expected a list of path prefixes, not a single text")
+        for path in self.ignore_paths:
+            _require(_matches(_PATH, path), "ignore_paths", f"{path!r} does not start with '/'")
+
+
+def build_config(*sources: Mapping[str, Any]) -> SessionConfig:
+    """Build the configuration from sources in falling precedence; a key that an earlier source has wins.
+
+    A source maps option names to values. The cookie's attributes are named `cookie_name`, `cookie_path` ..., or come
+    together as `cookie` (a `CookieConfig` or a mapping).
+
+    Raises:
+        ConfigError: a name is unknown (the nearest known one is named) or a value is wrong.
+    """
+    merged: dict[str, Any] = {}
+    for source in reversed(sources):
+        merged.update(_flatten(source))
+    cookie = {name.removeprefix("cookie_"): merged.pop(name) for name in list(merged) if name.startswith("cookie_")}
+    for name in ("secret_key_fallbacks", "ignore_paths"):
+        if isinstance(merged.get(name), list):
+            merged[name] = tuple(merged[name])
+    return SessionConfig(**merged, cookie=CookieConfig(**cookie))
+
+
+def read_environment(environ: Mapping[str, str]) -> dict[str, Any]:
+    """Return the options that variables named `SHAREDSESSION_<NAME>` set, their text turned into values.
+
+    An unknown name is one warning, not an error: Kubernetes injects variables named after services.
+
+    Raises:
+        ConfigError: a known option's text is not of its type.
+    """
+    options: dict[str, Any] = {}
+    for variable in sorted(name for name in environ if name.startswith(SETTING_PREFIX)):
+        option = variable.removeprefix(SETTING_PREFIX).lower()
+        if option in _KINDS:
+            options[option] = _from_text(option, environ[variable])
+        else:
+            warnings.warn(f"environment variable {variable} is not an option; ignored", stacklevel=2)
+    return options
+
+
+def _flatten(source: Mapping[str, Any]) -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in source.items():
+        if name == "cookie":
+            flat.update(_flatten_cookie(value))
+        elif name in _KINDS:
+            flat[name] = value
+        else:
+            nearest = difflib.get_close_matches(name, [*_KINDS, "cookie"], n=1, cutoff=0.5)
+            hint = f"did you mean {nearest[0]}?" if nearest else f"options are {', '.join(sorted(_KINDS))}"
+            raise ConfigError(str(name), f"is not an option; {hint}")
+    return flat
+
+
+def _flatten_cookie(value: object) -> dict[str, Any]:
+    if isinstance(value, CookieConfig):
+        return {f"cookie_{name}": item for name, item in dataclasses.asdict(value).items()}
+    if isinstance(value, Mapping):
+        return _flatten({f"cookie_{name}": item for name, item in value.items()})
+    raise ConfigError("cookie", f"expected a CookieConfig or a mapping, not {type(value).__name__}")
+
+
+# Option -> declared type, the cookie's spelled cookie_<name>.
+_KINDS: dict[str, str] = {
+    **{item.name: str(item.type) for item in dataclasses.fields(SessionConfig) if item.name != "cookie"},
+    **{f"cookie_{item.name}": str(item.type) for item in dataclasses.fields(CookieConfig)},
+}
+
+
+def _from_text(option: str, text: str) -> Any:
+    kind = _KINDS[option]
+    if text.lower() == "none" and "None" in kind:
+        return None
+    if kind.startswith("tuple"):
+        return tuple(part for part in re.split(r"[,\s]+", text) if part)
+    parsers: list[tuple[str, Callable[[str], Any]]] = [("bool", _parse_bool), ("int", int), ("float", float)]
+    for name, parse in parsers:
+        if kind.startswith(name):
+            try:
+                return parse(text)
+            except ValueError:
+                if "str" in kind:
+                    return text
+                raise ConfigError(option, f"{text!r} is not {_article(name)}") from None
+    return text
+
+
+def _article(name: str) -> str:
+    return {"bool": "true or false", "int": "a whole number", "float": "a number"}[name]
+
+
+def _parse_bool(text: str) -> bool:
+    values = {
+        "1": True,
+        "true": True,
+        "yes": True,
+        "on": True,
+        "0": False,
+        "false": False,
+        "no": False,
+        "off": False,
+    }
+    try:
+        return values[text.strip().lower()]
+    except KeyError:
+        raise ValueError(text) from None
+
+
+def _require(ok: bool, option: str, problem: str) -> None:
+    if not ok:
+        raise ConfigError(option, problem)
+
+
+def _require_bool(option: str, value: object) -> None:
+    _require(isinstance(value, bool), option, f"{value!r} is not True or False")
+
+
+def _require_int(option: str, value: object, low: int, high: int, hint: str = "") -> None:
+    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+    _require(ok, option, f"{value!r} is not a whole number from {low} to {high}{' (' + hint + ')' if hint else ''}")
+
+
+def _require_seconds(option: str, value: object, *, optional: bool) -> None:
+    ok = (optional and value is None) or (
+        isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_SECONDS
+    )
+    _require(
+        ok,
+        option,
+        f"{value!r} is not a whole number of seconds from 1 to {MAX_SECONDS}{', or None' if optional else ''}",
+    )
+
+
+#: Ten years: longer is a mistake, and memcached counts seconds in 32 bits.
+MAX_SECONDS = 10 * 365 * 86400
+
+
+def _matches(pattern: re.Pattern[str], value: object) -> bool:
+    return isinstance(value, str) and pattern.fullmatch(value) is not None
+
+
+def _as_bytes(key: str | bytes) -> bytes:
+    return key.encode() if isinstance(key, str) else key
+
+
+def all_options() -> Iterable[str]:
+    """Return the name of every option, the cookie's attributes as `cookie_<name>`."""
+    return tuple(_KINDS)

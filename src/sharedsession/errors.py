@@ -1,0 +1,80 @@
+"""The error tree: what can go wrong, with the evidence and what to do about it.
+
+Not found, expired, forged and malformed are values, not errors: see `contract`. Only a mistake of the
+developer (`ConfigError`, `HeadersSentError`) or a fault of the infrastructure (`StoreError`) is raised.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from werkzeug.exceptions import ServiceUnavailable
+
+
+class SharedSessionError(Exception):
+    """Base of every error this library raises."""
+
+
+class ConfigError(SharedSessionError, ValueError):
+    """An option is wrong; raised when the middleware is built, never during a request for a known mistake.
+
+    `option` is the option's name. The message names the value (never a secret's) and what would be right.
+    """
+
+    def __init__(self, option: str, problem: str) -> None:
+        super().__init__(f"{option}: {problem}")
+        #: Name of the option that is wrong.
+        self.option = option
+
+
+class HeadersSentError(SharedSessionError, RuntimeError):
+    """The session changed in a way that needs a cookie, but the response headers have already left.
+
+    Create, log in or log out before the first byte of the body is sent.
+    """
+
+
+class StoreError(SharedSessionError):
+    """The session store could not do what was asked."""
+
+
+class StoreUnavailableError(StoreError, ServiceUnavailable):
+    """Too few memcached nodes answered to read or to save the session.
+
+    Also a werkzeug `ServiceUnavailable`: Flask and werkzeug answer 503 with `Retry-After` by themselves. The text
+    shown to clients is the fixed `description`; `causes` and `reason` are for logs only.
+    """
+
+    description = "The session store is temporarily unavailable. Please try again in a moment."
+
+    def __init__(self, reason: str, causes: Mapping[str, str] | None = None) -> None:
+        ServiceUnavailable.__init__(self, self.description, retry_after=RETRY_AFTER)
+        #: What could not be done, for the log.
+        self.reason = reason
+        #: Node name -> what that node answered or how it failed.
+        self.causes: Mapping[str, str] = dict(causes or {})
+
+    def __str__(self) -> str:
+        detail = ", ".join(f"{node}: {cause}" for node, cause in self.causes.items())
+        return f"{self.reason} ({detail})" if detail else self.reason
+
+
+class SessionTooLargeError(StoreError):
+    """memcached refused the session because it is over the server's item limit (1 MiB unless started with -I).
+
+    What was stored before stays as it was. `size` is the number of bytes refused.
+    """
+
+    def __init__(self, size: int, node: str) -> None:
+        super().__init__(
+            f"the session takes {size} bytes encoded, more than memcached node {node} accepts for one item; "
+            "store less in the session or start memcached with a larger -I"
+        )
+        #: Bytes of the refused value.
+        self.size = size
+        #: Name of the node that refused.
+        self.node = node
+
+
+#: Seconds a client is asked to wait before it tries again.
+RETRY_AFTER = 2

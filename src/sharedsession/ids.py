@@ -1,0 +1,100 @@
+"""Session ids: made by the server, signed, with the route of the application node as suffix.
+
+`<64 lowercase hex digits>` or `<64 hex>.<route>`: 128 random bits, then 128 bits of their HMAC-SHA-256. Hex is never
+quoted or percent-encoded, and the only dot is the one before the route, so every balancer cuts in the same place.
+The MAC lets a forged id be refused without asking memcached; it does not cover the route, which is no secret.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import re
+import secrets
+from enum import Enum
+from typing import NamedTuple
+
+from itsdangerous import Signer
+
+_ID = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})(?:\.([A-Za-z0-9_]{1,32}))?", re.ASCII)
+
+
+class SessionId(NamedTuple):
+    """A well-signed session id."""
+
+    #: The 128 random bits, as 32 hex digits.
+    token: str
+    #: The first 128 bits of their MAC, as 32 hex digits.
+    mac: str
+    #: Name of the application node that issued it; "" for none.
+    route: str
+    #: Key of the record in memcached: holds nothing from which the id could be had.
+    key: str
+    #: The MAC is a former key's: re-issue the id under the present one.
+    outdated: bool = False
+
+    @property
+    def text(self) -> str:
+        """The id as the client carries it."""
+        return f"{self.token}{self.mac}.{self.route}" if self.route else self.token + self.mac
+
+    def __repr__(self) -> str:
+        """Never show the id: a log line with one is a stolen session."""
+        return f"<SessionId route={self.route!r}>"
+
+
+class BadId(Enum):
+    """Why a client's text is no id."""
+
+    MALFORMED = "malformed"
+    FORGED = "forged"
+
+
+class IdFactory:
+    """Makes and verifies ids.
+
+    Args:
+        keys: the signing key, then former keys that verify only.
+        key_prefix: start of every storage key; part of the key derivation, so two prefixes never share an id.
+        route: suffix of the ids made here; "" for none.
+    """
+
+    def __init__(self, keys: tuple[bytes, ...], key_prefix: str, route: str) -> None:
+        self._keys = derive_keys(keys, "sharedsession.id.v1", key_prefix)
+        self._prefix = key_prefix
+        self.route = route
+
+    def new(self) -> SessionId:
+        """Return an id nobody had before (128 bits of the operating system's randomness)."""
+        return self.reissue(secrets.token_hex(16))
+
+    def reissue(self, token: str) -> SessionId:
+        """Return the id of the same session under the present key and this node's route."""
+        return SessionId(token, _mac(self._keys[0], token), self.route, self.storage_key(token))
+
+    def parse(self, text: str) -> SessionId | BadId:
+        """Return the id that `text` is, or why it is none. Costs one HMAC a key and no trip to memcached."""
+        match = _ID.fullmatch(text)
+        if match is None:
+            return BadId.MALFORMED
+        token, mac, route = match.groups("")
+        for index, key in enumerate(self._keys):
+            if hmac.compare_digest(_mac(key, token), mac):
+                return SessionId(token, mac, route, self.storage_key(token), index > 0)
+        return BadId.FORGED
+
+    def storage_key(self, token: str) -> str:
+        """Return prefix + SHA-256 of the random part: of fixed length, free of anything the client chose."""
+        return self._prefix + hashlib.sha256(token.encode()).hexdigest()
+
+
+def derive_keys(keys: tuple[bytes, ...], purpose: str, key_prefix: str) -> tuple[bytes, ...]:
+    """Return one key per secret, bound to a purpose and a prefix (itsdangerous' key derivation, by HMAC-SHA-256)."""
+    salt = f"{purpose}:{key_prefix}".encode()
+    return tuple(
+        Signer(key, salt=salt, key_derivation="hmac", digest_method=hashlib.sha256).derive_key() for key in keys
+    )
+
+
+def _mac(key: bytes, token: str) -> str:
+    return hmac.digest(key, token.encode(), "sha256")[:16].hex()

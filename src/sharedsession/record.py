@@ -1,0 +1,195 @@
+"""What is stored of a session, and the one function that settles two versions of it.
+
+Every change carries a stamp `(version, writer)`: the version is a Lamport counter (1 + the version of the record that
+the writer had read), the writer a random number per commit. `merge` takes, attribute by attribute, the higher stamp,
+and is commutative, associative and idempotent: it settles two writers, two copies that drifted apart and a change of
+the ring alike. Pure: no clock, no codec, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import IntEnum
+from typing import NamedTuple
+
+#: Seconds that a tombstone or deletion mark outlives every copy it must defeat.
+SLACK = 300
+#: Seconds after a move during which a late request with the old id gets no cookie of its own.
+MOVE_GRACE = 30
+#: Longest life in seconds that stands for "never expires" where a number is needed.
+FOREVER = 10 * 365 * 86400
+
+
+class State(IntEnum):
+    """Life of a record. The higher state wins a merge: ended beats everything."""
+
+    LIVE = 0
+    MOVED = 1
+    ENDED = 2
+
+
+class Stamp(NamedTuple):
+    """When and by whom something was written; ordered."""
+
+    version: int
+    writer: int
+
+
+class Entry(NamedTuple):
+    """One attribute: its encoded value, or the mark that it was deleted."""
+
+    version: int
+    writer: int
+    #: The encoded value; None is the deletion mark.
+    payload: bytes | None
+    #: Time of deletion in seconds since the epoch; 0 for a value.
+    deleted: int = 0
+
+
+class Record(NamedTuple):
+    """One session as stored. Times are in seconds since the epoch, intervals in seconds (0: never expires)."""
+
+    created: int
+    #: Max inactive interval with the stamp of whoever set it; 0 means never.
+    interval: tuple[int, int, int]
+    #: The longest interval the session ever had: how long orphan copies can survive.
+    longest: int
+    entries: Mapping[str, Entry] = {}
+    #: Attributes at or below this version were swept away by `clear()`.
+    floor: int = 0
+    state: State = State.LIVE
+    #: Storage key of the session's new record; only when moved.
+    moved_to: str = ""
+    #: When it was moved or ended; 0 while live.
+    closed: int = 0
+    #: Node whose compare-and-swap decides transactions, with the epoch of that choice: (epoch, node).
+    decider: tuple[int, str] = (0, "")
+
+    @property
+    def version(self) -> int:
+        """The highest version anything in the record carries."""
+        highest = max((entry.version for entry in self.entries.values()), default=0)
+        return max(highest, self.floor, self.interval[1])
+
+    @property
+    def max_inactive_interval(self) -> int:
+        """Seconds without a request after which the session ends; 0 means never."""
+        return self.interval[0]
+
+    @property
+    def live(self) -> dict[str, bytes]:
+        """Attribute name -> encoded value, deletion marks left out."""
+        return {name: entry.payload for name, entry in self.entries.items() if entry.payload is not None}
+
+
+class Changes(NamedTuple):
+    """What one request changed: the difference it commits."""
+
+    #: Attribute name -> encoded value.
+    values: Mapping[str, bytes] = {}
+    #: Names of deleted attributes.
+    deleted: frozenset[str] = frozenset()
+    #: `clear()` was called before `values` were set.
+    cleared: bool = False
+    #: New max inactive interval in seconds, 0 for never; None when unchanged.
+    interval: int | None = None
+
+    def __bool__(self) -> bool:
+        return bool(self.values or self.deleted or self.cleared or self.interval is not None)
+
+
+def merge(a: Record, b: Record) -> Record:
+    """Return what both records together say. Commutative, associative and idempotent up to the order of attributes."""
+    if a == b:
+        return a
+    longest = max(a.longest, b.longest)
+    if a.state or b.state:
+        return _closed(a, b, longest)
+    floor = max(a.floor, b.floor)
+    return Record(
+        created=min(a.created, b.created),
+        interval=max(a.interval, b.interval, key=_interval_order),
+        longest=longest,
+        entries=_merge_entries(a, b, floor),
+        floor=floor,
+        decider=max(a.decider, b.decider),
+    )
+
+
+def _closed(a: Record, b: Record, longest: int) -> Record:
+    """A tombstone keeps no attributes: nothing of an ended session may come back."""
+    winner = max(a, b, key=lambda record: (record.state, record.closed, record.moved_to))
+    return tombstone(
+        winner._replace(created=min(a.created, b.created), longest=longest),
+        winner.state,
+        winner.closed,
+        winner.moved_to,
+    )
+
+
+def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
+    seconds, version, writer = interval
+    return version, writer, seconds
+
+
+def _merge_entries(a: Record, b: Record, floor: int) -> dict[str, Entry]:
+    entries = dict(a.entries) if a.floor == floor else _above(a.entries, floor)
+    for name, entry in b.entries.items():
+        mine = entries.get(name)
+        if entry.version > floor and (mine is None or _entry_order(entry) > _entry_order(mine)):
+            entries[name] = entry
+    return entries
+
+
+def _entry_order(entry: Entry) -> tuple[int, int, int, bytes]:
+    # One writer writes an attribute once, so the stamp alone decides; the rest only makes the order total.
+    return entry.version, entry.writer, entry.deleted, entry.payload or b""
+
+
+def _above(entries: Mapping[str, Entry], floor: int) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries.items() if entry.version > floor}
+
+
+def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
+    """Return the live record with one request's changes, stamped.
+
+    A `clear` raises the floor to the version it clears, whatever the stamp says, and the values set after it stand
+    above that floor: so log-out by `clear()` also sweeps away what was written after the request had loaded.
+    """
+    version, writer = stamp
+    entries = dict(record.entries)
+    floor = record.floor
+    if changes.cleared:
+        floor = max(record.version, version)
+        version = floor + 1
+        entries = {}
+    for name, payload in changes.values.items():
+        entries[name] = Entry(version, writer, payload)
+    for name in changes.deleted:
+        entries[name] = Entry(version, writer, None, now)
+    interval = record.interval if changes.interval is None else (changes.interval, version, writer)
+    longest = max(record.longest, life(interval[0]))
+    kept = _forget_old_marks(entries, now - longest - SLACK)
+    return record._replace(entries=kept, floor=floor, interval=interval, longest=longest)
+
+
+def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry]:
+    if any(entry.payload is None and entry.deleted < before for entry in entries.values()):
+        return {name: entry for name, entry in entries.items() if entry.payload is not None or entry.deleted >= before}
+    return entries
+
+
+def holds(record: Record, stamp: Stamp) -> bool:
+    """Say whether a change of that writer is visible in the record."""
+    writer = stamp.writer
+    return record.interval[2] == writer or any(entry.writer == writer for entry in record.entries.values())
+
+
+def tombstone(record: Record, state: State, now: int, moved_to: str = "") -> Record:
+    """Return the mark that stands in the record's place once the session has ended or moved: no attributes."""
+    return Record(record.created, (0, 0, 0), record.longest, {}, 0, state, moved_to, now)
+
+
+def life(interval: int) -> int:
+    """Return an interval in seconds as a length of time: 0 (never expires) becomes `FOREVER`."""
+    return interval or FOREVER

@@ -1,0 +1,53 @@
+"""Counters and rate-limited log lines. Neither ever holds an id, a value or a secret."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable
+
+logger = logging.getLogger("sharedsession")
+
+#: Seconds between two log lines about the same thing.
+LOG_INTERVAL = 10.0
+
+
+class Stats:
+    """What happened so far in this process.
+
+    Args:
+        clock: seconds from any origin, for the rate limit of log lines.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._lock = threading.Lock()
+        self._counts: Counter[str] = Counter()
+        self._clock = clock
+        self._last: dict[str, float] = {}
+
+    def count(self, name: str, by: int = 1) -> None:
+        """Add to a counter."""
+        with self._lock:
+            self._counts[name] += by
+
+    def snapshot(self) -> dict[str, int]:
+        """Return every counter that has moved."""
+        with self._lock:
+            return dict(self._counts)
+
+    def warn(self, topic: str, message: str, *args: object) -> None:
+        """Count `topic` and log the message, at most once an interval for a topic.
+
+        Topics come from a fixed set, never from client input, so that memory stays bounded.
+        """
+        now = self._clock()
+        with self._lock:
+            self._counts[topic] += 1
+            due = now - self._last.get(topic, -LOG_INTERVAL) >= LOG_INTERVAL
+            if due:
+                self._last[topic] = now
+            total = self._counts[topic]
+        if due:
+            logger.warning(message + " (%d so far)", *args, total)
