@@ -1,0 +1,198 @@
+"""One connection to one memcached server, speaking its meta protocol. The only file that knows pymemcache.
+
+pymemcache opens the socket (TCP, unix, IPv6, time-outs); the meta commands are spoken here, because pymemcache has
+none and its raw_command loses data. Protocol: memcached's doc/protocol.txt, "Meta Commands", memcached 1.6.
+Every command carries an opaque number that the reply must echo: a connection that is one reply out of step would
+serve other users' sessions, so whoever gets an exception from here closes the connection.
+"""
+
+from __future__ import annotations
+
+import time
+
+from pymemcache.client.base import Client
+from pymemcache.exceptions import MemcacheError
+
+from .commands import (
+    CONFLICT,
+    MISSING,
+    NO_TOKEN,
+    Answer,
+    Command,
+    Delete,
+    Failed,
+    Found,
+    Get,
+    Ping,
+    Put,
+    Refused,
+    Stored,
+    Token,
+    TooLarge,
+    Touch,
+)
+
+#: What a connection raises when the server or the network fails it.
+FAULTS = (OSError, MemcacheError, EOFError, ValueError)
+
+_RECEIVE = 65536
+_LONGEST_LINE = 2048
+#: Larger values are not ours: memcached's own limit is 1 MiB unless raised with -I.
+_LARGEST_VALUE = 128 * 1024 * 1024
+#: memcached reads an exptime above 30 days as a date (protocol.txt, "Expiration times").
+_RELATIVE_LIMIT = 30 * 86400
+
+
+class ProtocolError(ValueError):
+    """The server said something that is not a reply to what was asked."""
+
+
+class Connection(Client):  # type: ignore[misc]
+    """One open connection, used by one thread at a time.
+
+    Args:
+        address: (host, port) or the path of a unix socket.
+        connect_timeout: seconds to wait for the connection.
+        timeout: seconds to wait for each answer.
+        number: how many connections to this server were opened before, plus one.
+
+    Raises:
+        OSError, ValueError, EOFError: the server is away, or is no memcached 1.6.
+    """
+
+    def __init__(self, address: tuple[str, int] | str, connect_timeout: float, timeout: float, number: int) -> None:
+        # no_delay: without it a write followed by a read stalls 40 ms (Nagle against delayed acknowledgement).
+        super().__init__(
+            address, connect_timeout=connect_timeout, timeout=timeout, no_delay=True, default_noreply=False
+        )
+        self.number = number
+        #: Has answered before: a failure may only mean that the server closed it while it was idle.
+        self.used = False
+        self._buffer = b""
+        self._opaque = 0
+        self._reusable = True
+        try:
+            self._connect()
+            self._expect_meta(time.monotonic() + timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _expect_meta(self, deadline: float) -> None:
+        self.sock.sendall(b"mn\r\n")
+        if self._line(deadline) != b"MN":
+            raise ProtocolError("it does not know the meta commands; memcached 1.6 or newer is needed")
+
+    def send(self, command: Command) -> None:
+        """Send a command without waiting for its reply."""
+        self._opaque += 1
+        self.sock.sendall(_encode(command, self._opaque))
+
+    def receive(self, command: Command, deadline: float, newest: int) -> Answer:
+        """Read the reply to `command`, at the latest by `deadline` (time.monotonic).
+
+        `newest` is the number of the newest connection when the command was sent: see `Token`.
+        """
+        if isinstance(command, Delete | Ping):
+            return Stored(NO_TOKEN)
+        status, _, rest = self._line(deadline).partition(b" ")
+        if status == b"SERVER_ERROR":
+            self._reusable = False  # it echoes no opaque, so nothing proves that it answers this command
+            return _refusal(command, rest.decode("ascii", "replace"))
+        flags = rest.split()
+        value = self._data(_size(flags), deadline) if status == b"VA" else b""
+        if b"O%d" % self._opaque not in flags:
+            raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
+        self.used = True
+        return _answer(command, status, flags, value, newest)
+
+    def reusable(self) -> bool:
+        """Say whether the next command may use this connection: everything received has been read."""
+        return self._reusable and not self._buffer
+
+    def _line(self, deadline: float) -> bytes:
+        while True:
+            line, end, rest = self._buffer.partition(b"\r\n")
+            if end:
+                self._buffer = rest
+                return line
+            if len(self._buffer) > _LONGEST_LINE:
+                raise ProtocolError("endless reply line")
+            self._buffer += self._more(deadline)
+
+    def _data(self, size: int, deadline: float) -> bytes:
+        wanted = size + 2
+        chunks, have = [self._buffer], len(self._buffer)
+        while have < wanted:
+            chunks.append(self._more(deadline))
+            have += len(chunks[-1])
+        data = b"".join(chunks)
+        self._buffer = data[wanted:]
+        if data[size:wanted] != b"\r\n":
+            raise ProtocolError("a value of another length than announced")
+        return data[:size]
+
+    def _more(self, deadline: float) -> bytes:
+        # Set anew for every piece: a server that trickles bytes must not stretch the time-out.
+        self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        received: bytes = self.sock.recv(_RECEIVE)
+        if not received:
+            raise EOFError("connection closed by the server")
+        return received
+
+
+def _encode(command: Command, opaque: int) -> bytes:
+    if isinstance(command, Get):
+        touch = "" if command.ttl is None else f" T{exptime(command.ttl)}"
+        # t before T: flags act in order, so t tells the life left before this read prolonged it.
+        return f"mg {command.key} v c t{touch} O{opaque}\r\n".encode()
+    if isinstance(command, Put):
+        mode = "ME" if command.token is None else f"C{command.token.cas}"
+        head = f"ms {command.key} {len(command.value)} T{exptime(command.ttl)} c {mode} O{opaque}\r\n"
+        return b"%b%b\r\n" % (head.encode(), command.value)
+    if isinstance(command, Touch):
+        return f"mg {command.key} T{exptime(command.ttl)} O{opaque}\r\n".encode()
+    if isinstance(command, Delete):
+        # Not md with q: memcached 1.6.18 answers NF all the same.
+        return f"delete {command.key} noreply\r\n".encode()
+    return b""  # Ping: the connection's own greeting was the question
+
+
+def exptime(ttl: int) -> int:
+    """Return a life in seconds as memcached's exptime: at least 1 (0 is for ever), a date when above 30 days."""
+    ttl = max(ttl, 1)
+    return ttl if ttl <= _RELATIVE_LIMIT else int(time.time()) + ttl
+
+
+def _size(flags: list[bytes]) -> int:
+    size = int(flags[0]) if flags and flags[0].isdigit() else -1
+    if not 0 <= size <= _LARGEST_VALUE:
+        raise ProtocolError("no length of the value")
+    return size
+
+
+def _answer(command: Command, status: bytes, flags: list[bytes], value: bytes, newest: int) -> Answer:
+    if status == b"VA" and isinstance(command, Get):
+        return Found(value, Token(_number(flags, b"c"), newest), _number(flags, b"t"))
+    if status == b"HD" and isinstance(command, Put):
+        return Stored(Token(_number(flags, b"c"), newest))
+    if status == b"HD" and isinstance(command, Touch):
+        return Stored(NO_TOKEN)
+    if status in (b"EN", b"NF"):
+        return MISSING
+    if status in (b"NS", b"EX") and isinstance(command, Put):
+        return CONFLICT
+    raise ProtocolError(f"unexpected reply {status[:20].decode('ascii', 'replace')!r}")
+
+
+def _number(flags: list[bytes], letter: bytes) -> int:
+    for flag in flags:
+        if flag[:1] == letter:
+            return int(flag[1:])
+    raise ProtocolError(f"reply without {letter.decode()}")
+
+
+def _refusal(command: Command, text: str) -> Answer:
+    if not isinstance(command, Put):
+        return Failed(text[:100])
+    return TooLarge(text[:100]) if "too large" in text else Refused(text[:100])

@@ -1,0 +1,342 @@
+"""The copies of one record: read them all at once, write them all at once, each by compare-and-swap.
+
+Knows which node has what; what the records mean is `record`'s business, what a session may do `store`'s.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import reduce
+
+from ..codec import Decoded, RecordCodec, Unreadable
+from ..errors import SessionTooLargeError, StoreUnavailableError
+from ..record import SLACK, Record, life, merge
+from ..stats import Stats
+from .commands import (
+    Answer,
+    Conflict,
+    Failed,
+    Found,
+    Get,
+    Missing,
+    Put,
+    Refused,
+    Stored,
+    Token,
+    TooLarge,
+    Touch,
+    Transport,
+)
+from .health import Health
+from .ring import Ring
+
+#: Rounds of compare-and-swap before giving up; each round at least one writer gets through.
+ATTEMPTS = 200
+
+
+@dataclass(frozen=True)
+class Cluster:
+    """What every operation needs: the nodes and how to speak with them."""
+
+    ring: Ring
+    transport: Transport
+    health: Health
+    codec: RecordCodec
+    stats: Stats
+    #: Copies of every record.
+    copies: int
+    #: Copies that must have taken a change.
+    required: int
+    #: Seconds since the epoch.
+    clock: Callable[[], float]
+    #: Called with the number of the round after a lost compare-and-swap: waits a little.
+    pause: Callable[[int], None]
+    #: Seconds after its creation at which a session ends; None: no limit.
+    max_lifetime: int | None = None
+
+    def ttl(self, record: Record) -> int:
+        """Return the life in seconds that memcached gives the record: a tombstone's outlives every orphan copy."""
+        if record.state:
+            return record.longest + SLACK
+        ttl = life(record.max_inactive_interval)
+        if self.max_lifetime is not None:
+            ttl = min(ttl, record.created + self.max_lifetime - int(self.clock()))
+        return max(ttl, 1)
+
+
+class Copies:
+    """The copies of the record under one key, as far as this request has seen them."""
+
+    def __init__(self, cluster: Cluster, key: str) -> None:
+        self.key = key
+        #: Longest remaining life in seconds that a copy had before it was read.
+        self.remaining = 0
+        self._cluster = cluster
+        self._preference = cluster.ring.nodes_for(key)
+        # Nodes that answered -> token of what they hold; None: they hold nothing.
+        self._tokens: dict[str, Token | None] = {}
+        self._records: dict[str, Decoded] = {}
+        self._bytes: dict[str, bytes] = {}
+        # Nodes that failed, or hold what must not be overwritten -> why.
+        self._causes: dict[str, str] = {}
+        self._newer = False
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    def read(self, ttl: int | None) -> Record | None:
+        """Ask all copies at once, prolonging each to `ttl` seconds; return the merged record, None if there is none.
+
+        A node that fails is replaced by the next on the ring. When copies differ or one is missing, the next node is
+        asked as well: it may have stood in for one that is back.
+
+        Raises:
+            StoreUnavailableError: nothing was found, and no node that could say "there is none" has answered.
+        """
+        wanted = self._cluster.copies
+        while len(self._tokens) < wanted and self._ask_next(wanted - len(self._tokens), ttl):
+            pass
+        if self._uneven():
+            self._ask_next(1, ttl)
+        if not self._records and not self._home_answered():
+            self._ask([node for node in self._home() if node not in self._causes], ttl)
+        if self._records:
+            return reduce(merge, (copy.record for copy in self._records.values()))
+        if self._newer or not self._home_answered():
+            raise StoreUnavailableError("cannot read the session", self._causes)
+        return None
+
+    def repair(self, record: Record) -> None:
+        """Bring missing, differing and outdated copies up to `record`; what fails now is left to the next reader."""
+        nodes = [node for node in self.current() if self._needs_repair(node, record)]
+        if nodes:
+            self._cluster.stats.count("repairs", len(nodes))
+            self._put(nodes, record)
+
+    def prolong(self, ttl: int) -> None:
+        """Give every copy another life in seconds."""
+        nodes = [node for node in self.current() if self._tokens[node] is not None]
+        for node, answer in self._send(nodes, lambda _: Touch(self.key, ttl)):
+            self._note_failure(node, answer)
+
+    def current(self) -> list[str]:
+        """Return the nodes that hold, or should hold, the copies: the first healthy ones in order of preference."""
+        return [node for node in self._preference if node in self._tokens][: self._cluster.copies]
+
+    def known(self) -> list[str]:
+        """Return `current` and every other node that was seen to hold a copy."""
+        current = self.current()
+        return current + [node for node in self._records if node in self._tokens and node not in current]
+
+    def strangers(self) -> list[str]:
+        """Return the healthy nodes of the preference list that have not been asked."""
+        return [node for node in self._preference if node not in self._tokens and self._cluster.health.is_up(node)]
+
+    def assume_empty(self) -> None:
+        """Start a key that nobody can have used: the first healthy nodes hold nothing."""
+        for node in self._candidates()[: self._cluster.copies]:
+            self._tokens[node] = None
+
+    def _home(self) -> tuple[str, ...]:
+        """The preference list as it is when no node is away."""
+        return self._preference[: self._cluster.copies]
+
+    def _home_answered(self) -> bool:
+        return any(node in self._tokens for node in self._home())
+
+    def _uneven(self) -> bool:
+        # Equal bytes are equal records: the usual case costs no decoding of the second copy.
+        return len(set(self._bytes.values())) > 1 or len(self._bytes) < len(self._tokens)
+
+    def _candidates(self) -> list[str]:
+        is_up = self._cluster.health.is_up
+        return [
+            node for node in self._preference if node not in self._tokens and node not in self._causes and is_up(node)
+        ]
+
+    def _ask_next(self, count: int, ttl: int | None) -> bool:
+        nodes = self._candidates()[:count]
+        self._ask(nodes, ttl)
+        return bool(nodes)
+
+    def _ask(self, nodes: Iterable[str], ttl: int | None) -> None:
+        for node, answer in self._send(nodes, lambda _: Get(self.key, ttl)):
+            if isinstance(answer, Found):
+                self._take(node, answer)
+            elif isinstance(answer, Missing):
+                self._answered(node, None)
+            else:
+                self._note_failure(node, answer)
+
+    def _take(self, node: str, found: Found) -> None:
+        decoded = self._decode(node, found.value)
+        if decoded is Unreadable.NEWER:
+            self._newer = True
+            self._drop(node, "holds a newer format")
+            return
+        self._answered(node, found.token)
+        if isinstance(decoded, Decoded):
+            self._records[node], self._bytes[node] = decoded, found.value
+            self.remaining = max(self.remaining, found.remaining)
+
+    def _decode(self, node: str, value: bytes) -> Decoded | Unreadable:
+        for other, known in self._bytes.items():
+            if known == value:
+                return self._records[other]
+        decoded = self._cluster.codec.decode(self.key, value)
+        if isinstance(decoded, Unreadable):
+            topic = f"unreadable_{decoded.name.lower()}"
+            self._cluster.stats.warn(topic, "memcached node %s holds an unreadable record: %s", node, decoded.value)
+        return decoded
+
+    def _needs_repair(self, node: str, record: Record) -> bool:
+        copy = self._records.get(node)
+        return copy is None or copy.outdated or copy.record != record
+
+    # -- writing ---------------------------------------------------------------------------------------------------
+
+    def write(
+        self,
+        base: Record,
+        change: Callable[[Record], Record],
+        nodes: Iterable[str] = (),
+        *,
+        taken: Iterable[str] = (),
+        first_alone: bool = False,
+    ) -> Record:
+        """Store `change(base)` on all copies; return the record that now stands.
+
+        A copy that refuses is read again, merged into `base` and tried again, so `change` may be called repeatedly. A
+        node that fails is replaced by the next on the ring. Never a blind set.
+
+        Args:
+            base: what was read.
+            change: turns what stands into what shall stand.
+            nodes: where to write, in order; by default where the copies are.
+            taken: nodes that hold the changed record already.
+            first_alone: wait until one copy has taken it before the others are written.
+
+        Raises:
+            StoreUnavailableError: fewer copies than required have taken it.
+            SessionTooLargeError: a node refused the record for its size.
+        """
+        record = change(base)
+        done = set(taken)
+        pending = self._with_stand_ins(list(nodes) or self.current(), done)
+        for attempt in range(ATTEMPTS):
+            if not pending:
+                break
+            conflicts = self._round(pending[:1] if first_alone and not done else pending, record, done)
+            if conflicts:
+                base = self._reread(conflicts, base)
+                again = change(base)
+                if _standing(again) != _standing(record):
+                    done.clear()  # an end or a sweep must also reach the copies that took what it ends
+                    pending = self.known()
+                record = again
+                self._cluster.pause(attempt)
+            pending = self._with_stand_ins([node for node in pending if node in self._tokens], done)
+        self._acknowledge(done)
+        return record
+
+    def _round(self, nodes: list[str], record: Record, done: set[str]) -> list[str]:
+        """Send the record to `nodes`; add those that took it to `done`, return those that hold something unread."""
+        answers = self._put(nodes, record)
+        self._refuse_too_large(answers, record)
+        done.update(node for node, answer in answers if isinstance(answer, Stored))
+        conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
+        if conflicts:
+            self._cluster.stats.count("conflicts")
+        return conflicts
+
+    def write_one(self, node: str, record: Record) -> Answer:
+        """Store `record` on one copy, once: the compare-and-swap that decides a transaction or a move.
+
+        Raises:
+            SessionTooLargeError: the node refused the record for its size.
+        """
+        answers = self._put([node], record, repeatable=False)
+        self._refuse_too_large(answers, record)
+        return answers[0][1]
+
+    def holds(self, node: str) -> bool:
+        """Say whether the node answered with something that may be written over."""
+        return self._tokens.get(node) is not None
+
+    def _acknowledge(self, done: set[str]) -> None:
+        if len(done) < self._cluster.required:
+            raise StoreUnavailableError(
+                f"{len(done)} of {self._cluster.required} required copies have taken the change", self._causes
+            )
+
+    def _with_stand_ins(self, pending: list[str], done: set[str]) -> list[str]:
+        """Return the nodes still to be written; a node not yet asked stands in for each that failed."""
+        pending = [node for node in pending if node not in done]
+        missing = self._cluster.copies - len(done) - len(pending)
+        if missing > 0:
+            spare = [node for node in self.known() if node not in done and node not in pending]
+            for node in (spare + self._candidates())[:missing]:
+                self._tokens.setdefault(node, None)
+                pending.append(node)
+        return pending
+
+    def _put(self, nodes: list[str], record: Record, *, repeatable: bool = True) -> list[tuple[str, Answer]]:
+        value, ttl = self._encode(record), self._cluster.ttl(record)
+        answers = self._send(nodes, lambda node: Put(self.key, value, ttl, self._tokens[node], repeatable))
+        for node, answer in answers:
+            if isinstance(answer, Stored):
+                self._answered(node, answer.token)
+                self._records[node] = Decoded(record, outdated=False)
+            elif isinstance(answer, Conflict | Missing):
+                # What stands there is unread; nothing may be written over it before it was. None means add.
+                self._tokens[node] = None
+            else:
+                self._note_failure(node, answer)
+        return answers
+
+    def _refuse_too_large(self, answers: list[tuple[str, Answer]], record: Record) -> None:
+        for node, answer in answers:
+            if isinstance(answer, TooLarge):
+                raise SessionTooLargeError(len(self._encode(record)), node)
+
+    def _reread(self, nodes: list[str], base: Record) -> Record:
+        for node in nodes:
+            self._tokens.pop(node, None)
+            self._bytes.pop(node, None)
+            self._records.pop(node, None)
+        self._ask(nodes, None)
+        return reduce(merge, (self._records[node].record for node in nodes if node in self._records), base)
+
+    def _encode(self, record: Record) -> bytes:
+        return self._cluster.codec.encode(self.key, record)
+
+    # -- both ------------------------------------------------------------------------------------------------------
+
+    def _send(self, nodes: Iterable[str], command: Callable[[str], Get | Put | Touch]) -> list[tuple[str, Answer]]:
+        nodes = list(nodes)
+        if not nodes:
+            return []
+        answers = self._cluster.transport.ask([(node, command(node)) for node in nodes])
+        return list(zip(nodes, answers, strict=True))
+
+    def _answered(self, node: str, token: Token | None) -> None:
+        self._tokens[node] = token
+        if not self._cluster.health.is_up(node):
+            self._cluster.health.mark_up(node)
+
+    def _note_failure(self, node: str, answer: Answer) -> None:
+        if isinstance(answer, Failed):
+            self._cluster.health.mark_down(node, answer.reason)
+        if isinstance(answer, Failed | Refused | TooLarge):
+            self._drop(node, answer.reason)
+
+    def _drop(self, node: str, cause: str) -> None:
+        self._causes[node] = cause
+        self._tokens.pop(node, None)
+        self._records.pop(node, None)
+        self._bytes.pop(node, None)
+
+
+def _standing(record: Record) -> tuple[int, int, str]:
+    """What every copy must agree on before a change is acknowledged: whether the session lives, and since when."""
+    return record.state, record.floor, record.moved_to

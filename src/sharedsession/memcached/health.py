@@ -1,0 +1,121 @@
+"""Which nodes are believed to answer. A node that failed is asked by nobody but the probe until it answers again."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable
+from typing import Protocol
+
+from ..stats import Stats, logger
+
+#: Seconds between two probes of a node that is marked down.
+PROBE_INTERVAL = 0.5
+
+
+class Health(Protocol):
+    """What the store needs to know about nodes."""
+
+    def is_up(self, node: str) -> bool:
+        """Say whether the node may be asked."""
+        ...
+
+    def mark_down(self, node: str, reason: str) -> None:
+        """Note that the node failed."""
+        ...
+
+    def mark_up(self, node: str) -> None:
+        """Note that the node answered."""
+        ...
+
+
+class ProbedHealth:
+    """Marks failing nodes down and probes them from a thread of its own, off the request path, one at a time.
+
+    Args:
+        probe: asks a node whether it answers; returns why not, or "" when it does.
+        stats: counts `node_down` and `node_up`.
+    """
+
+    def __init__(self, probe: Callable[[str], str], stats: Stats) -> None:
+        self._probe = probe
+        self._stats = stats
+        self._down: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._prober: threading.Thread | None = None
+        self._stop = threading.Event()
+        _instances.add(self)
+
+    def is_up(self, node: str) -> bool:
+        """Say whether the node may be asked."""
+        return node not in self._down
+
+    def mark_down(self, node: str, reason: str) -> None:
+        """Ask the node no more until a probe finds it well; one log line for each change."""
+        with self._lock:
+            if node in self._down:
+                return
+            self._down[node] = reason
+            self._start_probing()
+        self._stats.count("node_down")
+        logger.warning("memcached node %s marked down: %s", node, reason)
+
+    def mark_up(self, node: str) -> None:
+        """Ask the node again."""
+        with self._lock:
+            if self._down.pop(node, None) is None:
+                return
+        self._stats.count("node_up")
+        logger.warning("memcached node %s answers again", node)
+
+    def close(self) -> None:
+        """End the probing."""
+        self._stop.set()
+
+    def reset_after_fork(self) -> None:
+        """The child has no probing thread: it forms its own opinion."""
+        self._lock = threading.Lock()
+        self._down = {}
+        self._prober = None
+
+    def _start_probing(self) -> None:
+        if self._prober is None:
+            self._prober = threading.Thread(target=self._run, name="sharedsession-probe", daemon=True)
+            self._prober.start()
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            for node in list(self._down):
+                if not self._probe(node):
+                    self.mark_up(node)
+            with self._lock:
+                if not self._down:
+                    self._prober = None
+                    return
+            self._stop.wait(PROBE_INTERVAL)
+
+
+_instances: weakref.WeakSet[ProbedHealth] = weakref.WeakSet()
+
+
+def _reset_after_fork() -> None:
+    for health in list(_instances):
+        health.reset_after_fork()
+
+
+os.register_at_fork(after_in_child=_reset_after_fork)
+
+
+class AlwaysUp:
+    """The health of the in-process store."""
+
+    def is_up(self, node: str) -> bool:
+        """Say True."""
+        return True
+
+    def mark_down(self, node: str, reason: str) -> None:
+        """Do nothing: it cannot fail."""
+
+    def mark_up(self, node: str) -> None:
+        """Do nothing."""

@@ -1,0 +1,186 @@
+"""The memcached nodes: idle connections to each, and commands to several at once (send, send, read, read)."""
+
+from __future__ import annotations
+
+import os
+import socket
+import time
+import weakref
+from collections import deque
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+from ..nodelist import NodeConfig
+from .commands import CONFLICT, Answer, Command, Failed, Ping, Put
+from .connection import FAULTS, Connection, ProtocolError
+
+
+class Node:
+    """One memcached server and the idle connections to it.
+
+    Args:
+        config: its name and address.
+        connect_timeout: seconds to wait for a connection.
+        timeout: seconds to wait for an answer.
+    """
+
+    def __init__(self, config: NodeConfig, connect_timeout: float, timeout: float) -> None:
+        self.config = config
+        self.timeout = timeout
+        #: How many connections were opened so far; the newest one's number.
+        self.opened = 0
+        self._connect_timeout = connect_timeout
+        # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
+        self._idle: deque[Connection] = deque()
+        _nodes.add(self)
+
+    def take(self) -> Connection:
+        """Return a connection for one command; `give` it back or close it."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return self.open()
+
+    def open(self) -> Connection:
+        """Return a new connection, to the first of the host's addresses that accepts one."""
+        self.opened += 1
+        number = self.opened
+        problem: Exception | None = None
+        for address in _addresses(self.config.address):
+            try:
+                return Connection(address, self._connect_timeout, self.timeout, number)
+            except FAULTS as error:
+                problem = problem or error
+        raise problem or OSError("the name has no address")
+
+    def give(self, connection: Connection) -> None:
+        """Put back a connection that has answered all it was asked."""
+        if connection.reusable():
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def close(self) -> None:
+        """Close the idle connections."""
+        while True:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
+
+
+class _Flight(NamedTuple):
+    """A command that has been sent."""
+
+    connection: Connection
+    #: Number of the newest connection at that time: see `Token`.
+    newest: int
+
+
+class MemcachedTransport:
+    """Carries commands to memcached servers.
+
+    Args:
+        nodes: the servers.
+        connect_timeout: seconds to wait for a connection.
+        timeout: seconds to wait for the answers to one call of `ask`.
+    """
+
+    def __init__(self, nodes: Iterable[NodeConfig], connect_timeout: float, timeout: float) -> None:
+        self._timeout = timeout
+        self._nodes = {config.name: Node(config, connect_timeout, timeout) for config in nodes}
+
+    def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
+        """Send every (node name, command) before reading any answer; return the answers in order. Never raises."""
+        flights: list[_Flight | Answer] = []
+        try:
+            for name, command in requests:
+                flights.append(self._launch(self._nodes[name], command))
+            deadline = time.monotonic() + self._timeout
+            for index, (name, command) in enumerate(requests):
+                flight = flights[index]
+                if isinstance(flight, _Flight):
+                    flights[index] = self._land(self._nodes[name], command, flight, deadline)
+        except BaseException:
+            # A worker's time-out (gunicorn, gevent) in mid reply: what is unread must never meet another request.
+            for flight in flights:
+                if isinstance(flight, _Flight):
+                    flight.connection.close()
+            raise
+        return flights  # type: ignore[return-value]  # every flight has landed
+
+    def close(self) -> None:
+        """Drop all idle connections."""
+        for node in self._nodes.values():
+            node.close()
+
+    def _launch(self, node: Node, command: Command, *, fresh: bool = False) -> _Flight | Answer:
+        try:
+            connection = node.open() if fresh or isinstance(command, Ping) else node.take()
+        except FAULTS as error:
+            return _failed(error)
+        if _read_before(command, connection):
+            node.give(connection)
+            return CONFLICT
+        newest = node.opened
+        try:
+            connection.send(command)
+        except BaseException as error:
+            connection.close()
+            if not isinstance(error, FAULTS):
+                raise
+            return self._broken(node, command, connection, error)
+        return _Flight(connection, newest)
+
+    def _land(self, node: Node, command: Command, flight: _Flight, deadline: float) -> Answer:
+        connection = flight.connection
+        try:
+            answer = connection.receive(command, deadline, flight.newest)
+        except FAULTS as error:
+            connection.close()
+            landed = self._broken(node, command, connection, error)
+            if isinstance(landed, _Flight):
+                return self._land(node, command, landed, deadline)
+            return landed
+        node.give(connection)
+        return answer
+
+    def _broken(self, node: Node, command: Command, connection: Connection, error: BaseException) -> _Flight | Answer:
+        """A connection that has served before may just have been closed while idle: once more, on a fresh one."""
+        if not connection.used or isinstance(error, TimeoutError | ProtocolError):
+            return _failed(error)
+        node.close()
+        if isinstance(command, Put) and not command.repeatable:
+            return _failed(error)
+        if isinstance(command, Put) and command.token is not None:
+            return CONFLICT  # the token died with the connection; whether it was stored, a new read tells
+        return self._launch(node, command, fresh=True)
+
+
+def _read_before(command: Command, connection: Connection) -> bool:
+    """Say whether a token is older than the connection, so that the server may have restarted in between."""
+    return isinstance(command, Put) and command.token is not None and connection.number > command.token.connection
+
+
+def _failed(error: BaseException) -> Failed:
+    return Failed(f"{type(error).__name__}: {error}"[:200])
+
+
+def _addresses(address: tuple[str, int] | str) -> Iterable[tuple[str, int] | str]:
+    """Resolve a host name to all its addresses: "localhost" may be ::1 first while memcached listens on 127.0.0.1."""
+    if isinstance(address, str) or address[0].replace(".", "").isdigit() or ":" in address[0]:
+        return [address]
+    infos = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys((str(info[4][0]), address[1]) for info in infos))
+
+
+_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
+
+
+def _drop_inherited() -> None:
+    for node in list(_nodes):
+        node.close()
+
+
+# Two processes that read from one socket would get each other's replies. Closing in the child leaves the parent's open.
+os.register_at_fork(after_in_child=_drop_inherited)

@@ -1,0 +1,92 @@
+"""The consistent-hash ring (ketama): which nodes hold a key, in which order. Pure.
+
+Node *names* are hashed, so a node that gets another address keeps its keys. A node of weight w puts 160 w points on
+the circle; a key belongs to the first node clockwise from its own point. Adding or removing a node moves only the
+keys next to its points.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from bisect import bisect
+from collections.abc import Iterable, Sequence
+
+from ..nodelist import NodeConfig
+
+POINTS = 160
+#: Nodes that are ever considered for one key: enough for its copies and all that may stand in for them.
+LONGEST_LIST = 12
+_CIRCLE = 2**32
+
+
+class Ring:
+    """Maps keys to nodes.
+
+    Args:
+        nodes: the nodes; their order does not matter.
+    """
+
+    def __init__(self, nodes: Sequence[NodeConfig]) -> None:
+        points = sorted((point, node.name) for node in nodes for point in _node_points(node))
+        self._points = [point for point, _ in points]
+        self._owners = [name for _, name in points]
+        self._zones = {node.name: node.zone for node in nodes}
+        self._lists: dict[int, tuple[str, ...]] = {}
+
+    def nodes_for(self, key: str) -> tuple[str, ...]:
+        """Return the names of the nodes, at most `LONGEST_LIST`, in order of preference for `key`.
+
+        The first are the key's home; the rest stand in, in turn, for those that are away. Where nodes name zones, a
+        node of a zone not yet seen comes before one of a zone that has its copy.
+        """
+        index = bisect(self._points, key_point(key)) % len(self._points)
+        found = self._lists.get(index)
+        if found is None:
+            # At most one list per point of the ring; two threads that make the same one do no harm.
+            found = self._lists[index] = self._preference(index)
+        return found
+
+    def points(self) -> tuple[tuple[float, str], ...]:
+        """Return every point as (position on the circle from 0 to below 1, node name), in order."""
+        return tuple((point / _CIRCLE, name) for point, name in zip(self._points, self._owners, strict=True))
+
+    def _preference(self, index: int) -> tuple[str, ...]:
+        clockwise: dict[str, None] = {}
+        for step in range(len(self._owners)):
+            clockwise[self._owners[(index + step) % len(self._owners)]] = None
+            if len(clockwise) == LONGEST_LIST:
+                break
+        return tuple(_spread(clockwise, self._zones))
+
+
+def key_point(key: str) -> int:
+    """Return a key's point on the circle, 0 to 2**32 - 1."""
+    return int.from_bytes(hashlib.blake2b(key.encode(), digest_size=4).digest(), "little")
+
+
+def key_position(key: str) -> float:
+    """Return a key's point as a fraction of the circle, 0 to below 1."""
+    return key_point(key) / _CIRCLE
+
+
+def _node_points(node: NodeConfig) -> Iterable[int]:
+    # Ketama: each digest of "<name>-<number>" gives four points.
+    for number in range(POINTS * node.weight // 4):
+        digest = hashlib.md5(f"{node.name}-{number}".encode(), usedforsecurity=False).digest()
+        for start in range(0, 16, 4):
+            yield int.from_bytes(digest[start : start + 4], "little")
+
+
+def _spread(clockwise: Iterable[str], zones: dict[str, str]) -> list[str]:
+    """Order nodes so that each round takes one node of every zone; a node without a zone is a zone of its own."""
+    waiting = list(clockwise)
+    order: list[str] = []
+    while waiting:
+        seen: set[str] = set()
+        later: list[str] = []
+        for name in waiting:
+            zone = zones[name] or f"\0{name}"
+            (later if zone in seen else order).append(name)
+            seen.add(zone)
+        waiting = later
+    return order
