@@ -1,0 +1,106 @@
+"""Puts the parts together as the configuration says."""
+
+from __future__ import annotations
+
+import random
+import time
+from dataclasses import dataclass
+from typing import Any
+
+from .codec import RecordCodec
+from .config import SessionConfig
+from .exchange import Policy
+from .ids import IdFactory
+from .manager import Manager
+from .memcached.commands import Failed, Ping, Transport
+from .memcached.copies import Cluster
+from .memcached.health import AlwaysUp, Health, ProbedHealth
+from .memcached.node import MemcachedTransport
+from .memcached.ring import Ring
+from .memcached.store import Store
+from .memory import MemoryTransport
+from .nodelist import NodeConfig
+from .stats import Stats, logger
+from .tracking.cookie import CookieTracking
+from .values import ValueCodec
+
+#: The codec of attribute values of every middleware in this process.
+VALUES = ValueCodec()
+#: The name of the in-process store's only node.
+_EMBEDDED = (NodeConfig("memory", "memory"),)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Everything one middleware is made of."""
+
+    config: SessionConfig
+    stats: Stats
+    ring: Ring
+    transport: Transport
+    health: Health
+    store: Store
+    ids: IdFactory
+    policy: Policy
+
+
+def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy: Any) -> Parts:
+    """Build the parts of a middleware; nothing is connected before the first request."""
+    stats = Stats()
+    nodes = config.memcached_nodes or _EMBEDDED
+    transport, health = _reach(config, stats)
+    keys = config.secret_keys
+    ring = Ring(nodes)
+    cluster = Cluster(
+        ring=ring,
+        transport=transport,
+        health=health,
+        codec=RecordCodec(keys, config.key_prefix),
+        stats=stats,
+        copies=min(config.copies, len(nodes)),
+        required=min(config.required_copies, len(nodes)),
+        clock=time.time,
+        pause=_pause,
+        max_lifetime=config.max_lifetime,
+    )
+    interval = config.max_inactive_interval or 0
+    store = Store(cluster, interval)
+    ids = IdFactory(keys, config.key_prefix, config.route)
+    manager = Manager(
+        store,
+        ids,
+        VALUES,
+        stats,
+        time.time,
+        default_interval=interval,
+        sticky=config.sticky,
+        empty_when_unavailable=config.on_unavailable == "empty",
+        end_when_emptied=end_when_emptied,
+    )
+    built = Policy(
+        manager,
+        CookieTracking(config.cookie),
+        trusted_proxies=config.trusted_proxies,
+        slide_always=config.slide_always,
+        save_on_5xx=config.save_on_5xx,
+        **policy,
+    )
+    return Parts(config, stats, ring, transport, health, store, ids, built)
+
+
+def _reach(config: SessionConfig, stats: Stats) -> tuple[Transport, Health]:
+    if config.memcached_nodes is None:
+        logger.info("sessions are kept in this process (no memcached nodes are configured)")
+        return MemoryTransport(), AlwaysUp()
+    transport = MemcachedTransport(config.memcached_nodes, config.connect_timeout, config.timeout)
+    return transport, ProbedHealth(lambda node: _probe(transport, node), stats)
+
+
+def _probe(transport: Transport, node: str) -> str:
+    answer = transport.ask([(node, Ping())])[0]
+    return answer.reason if isinstance(answer, Failed) else ""
+
+
+def _pause(round_number: int) -> None:
+    """Wait up to a few milliseconds, longer after each lost round: writers of one session fall out of step."""
+    time.sleep(random.uniform(0, 0.001 * min(round_number + 1, 10)))  # noqa: S311  # not a secret

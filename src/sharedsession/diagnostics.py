@@ -1,0 +1,61 @@
+"""What an operator can see: counters, node health, and where a session lies. Never an id."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, NamedTuple
+
+from .memcached.store import Location
+
+if TYPE_CHECKING:
+    from .assembly import Parts
+    from .session import Session
+
+
+class NodeHealth(NamedTuple):
+    """One memcached node as this process sees it."""
+
+    name: str
+    #: Address, printable.
+    address: str
+    #: It is asked; False while it is marked down.
+    up: bool
+
+
+class Diagnostics:
+    """What every face offers the operator."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+
+    def stats(self) -> dict[str, int]:
+        """Return the counters of this process that have moved."""
+        return self._parts.stats.snapshot()
+
+    def health(self) -> tuple[NodeHealth, ...]:
+        """Return every memcached node, in the order configured; none for the in-process store."""
+        nodes = self._parts.config.memcached_nodes or ()
+        return tuple(
+            NodeHealth(node.name, _printable(node.address), self._parts.health.is_up(node.name)) for node in nodes
+        )
+
+    def ring(self) -> tuple[tuple[float, str], ...]:
+        """Return the points of the ring: (position from 0 to below 1, node name), in order."""
+        return self._parts.ring.points()
+
+    def locate(self, session: Session) -> Location | None:
+        """Return where a stored session lies now; None for one that is not stored. Asks memcached.
+
+        Raises:
+            StoreUnavailableError: no node that could know has answered.
+        """
+        text = session.id
+        if text is None or session.is_new:
+            return None
+        return self._parts.store.locate(self._parts.ids.storage_key(text[:32]))
+
+
+def _printable(address: tuple[str, int] | str) -> str:
+    if isinstance(address, str):
+        return f"unix:{address}"
+    host, port = address
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

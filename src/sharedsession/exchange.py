@@ -1,0 +1,104 @@
+"""One request's session, between its request and its response: the only place where dialogue and storage meet."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from .dialogue import Update
+from .errors import StoreUnavailableError
+from .manager import Life, Manager
+from .session import Session
+from .tracking.caching import vary_on_cookie
+from .tracking.cookie import CookieTracking, Headers
+from .view import RequestView
+
+
+class Policy:
+    """What decides about every exchange of one middleware.
+
+    Args:
+        manager: opens and commits sessions.
+        tracking: finds and sends ids.
+        trusted_proxies: how many hops of X-Forwarded headers are believed.
+        slide_always: an untouched request prolongs the session too.
+        save_on_5xx: save also when the response's status is 5xx.
+        session_class: what the application gets.
+        max_age: seconds the client keeps this session's id, None for the configured age.
+    """
+
+    def __init__(
+        self,
+        manager: Manager,
+        tracking: CookieTracking,
+        *,
+        trusted_proxies: int = 0,
+        slide_always: bool = False,
+        save_on_5xx: bool = True,
+        session_class: type[Session] = Session,
+        max_age: Callable[[Session], int | None] | None = None,
+    ) -> None:
+        self.manager = manager
+        self.tracking = tracking
+        self.trusted_proxies = trusted_proxies
+        self.slide_always = slide_always
+        self.save_on_5xx = save_on_5xx
+        self.session_class = session_class
+        self.max_age = max_age
+
+
+class Exchange:
+    """One request's session.
+
+    Args:
+        policy: the middleware's.
+        environ: the WSGI environ, as it is at entry.
+    """
+
+    __slots__ = ("_life", "_policy", "_view", "session")
+
+    def __init__(self, policy: Policy, environ: dict[str, object]) -> None:
+        self._policy = policy
+        view = self._view = RequestView(environ, policy.trusted_proxies)
+        self._life: Life = policy.manager.open(lambda: policy.tracking.resolve(view), slide=lambda: view.slide)
+        #: What the application gets.
+        self.session: Session = policy.session_class(self._life)
+
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """How the store failed in this request, if it did."""
+        return self._life.failure
+
+    def commit(self, status: int, headers: Headers) -> None:
+        """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
+
+        Raises:
+            StoreUnavailableError, SessionTooLargeError: it was not saved.
+            TypeError: an attribute holds something that cannot be stored.
+        """
+        life = self._life
+        if self._policy.slide_always and not life.accessed:
+            life.touch()
+        if not life.accessed:
+            return
+        if status < 500 or self._policy.save_on_5xx:
+            update = life.finish()
+            self._policy.tracking.apply(self._aged(update), self._view, headers)
+        vary_on_cookie(headers)
+
+    def commit_late(self) -> None:
+        """Save what changed since the headers left.
+
+        Raises:
+            HeadersSentError: the change needs a cookie.
+            StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit`.
+        """
+        if self._life.accessed:
+            self._life.finish()
+
+    def headers_sent(self) -> None:
+        """Note that no cookie can be sent any more."""
+        self._life.headers_sent = True
+
+    def _aged(self, update: Update) -> Update:
+        own = self._policy.max_age
+        return update if own is None else update._replace(max_age=own(self.session))

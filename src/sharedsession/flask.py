@@ -1,0 +1,193 @@
+"""Flask: `SharedSession(app)` makes `flask.session` one session on every node."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+import flask
+from flask.sessions import SessionInterface, SessionMixin
+
+from .assembly import assemble
+from .config import SETTING_PREFIX, all_options, build_config, read_environment
+from .errors import ConfigError
+from .exchange import Exchange
+from .middleware import SESSION_KEY, SessionMiddleware
+from .session import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+
+_EXTENSION = "sharedsession"
+_EXCHANGE_KEY = "sharedsession.flask.exchange"
+
+
+class FlaskSession(Session, SessionMixin):
+    """`flask.session`: our session with Flask's `permanent` and `new`."""
+
+    @property
+    def new(self) -> bool:  # type: ignore[override]
+        """Same as `is_new`."""
+        return self.is_new
+
+    @property
+    def permanent(self) -> bool:
+        """The session outlives the browser: it lasts `PERMANENT_SESSION_LIFETIME`, and so does its cookie."""
+        return bool(self.get("_permanent", False))
+
+    @permanent.setter
+    def permanent(self, value: bool) -> None:
+        if value == self.permanent:
+            return
+        self["_permanent"] = bool(value)
+        self.max_inactive_interval = _lifetime() if value else _extension().parts.config.max_inactive_interval
+
+
+class SharedSession(SessionMiddleware):
+    """Makes a Flask app's sessions shared.
+
+        app = Flask(__name__)
+        SharedSession(app, nodes="n1:10.0.0.1:11211 n2:10.0.0.2")
+
+    Options come, in this order, from the keywords, from `app.config["SHAREDSESSION_<NAME>"]`, from environment
+    variables of the same names, from Flask's own settings where the app sets them (`SECRET_KEY`,
+    `SECRET_KEY_FALLBACKS`, `SESSION_COOKIE_*`), and from the defaults of `SessionConfig`. They are read at the first
+    request, so an app factory may set them after this; a mistake is raised then, or by `check()`.
+
+    Args:
+        app: the Flask app; None: call `init_app` later.
+        options: fields of `SessionConfig`.
+    """
+
+    def __init__(self, app: flask.Flask | None = None, **options: Any) -> None:
+        self._options = options
+        self._flask: flask.Flask | None = None
+        if app is not None:
+            self.init_app(app)
+
+    def init_app(self, app: flask.Flask, **options: Any) -> None:
+        """Set `app` up; as for the constructor.
+
+        Raises:
+            ConfigError: the app, or this object, has been set up already; a keyword is no option.
+        """
+        if self._flask is not None or _EXTENSION in app.extensions:
+            raise ConfigError("app", "SharedSession was given to this app already; use one SharedSession for one app")
+        self._options |= options
+        _refuse_unknown(self._options)
+        self._flask = app
+        self._app = app.wsgi_app
+        app.extensions[_EXTENSION] = self
+        app.session_interface = SharedSessionInterface(self)
+        app.wsgi_app = self  # type: ignore[method-assign]
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        self.check()
+        return super().__call__(environ, start_response)
+
+    def check(self) -> None:
+        """Read the configuration now, instead of at the first request.
+
+        Raises:
+            ConfigError: an option is wrong.
+        """
+        if not hasattr(self, "_parts"):
+            if self._flask is None:
+                raise ConfigError("app", "SharedSession has no app yet; call init_app(app)")
+            config = build_config(self._options, *_sources(self._flask))
+            parts = assemble(config, end_when_emptied=True, session_class=FlaskSession, max_age=_max_age)
+            self._serve_with(parts)
+
+    @property
+    def parts(self) -> Any:
+        """What this middleware is made of; reads the configuration if that has not happened."""
+        self.check()
+        return self._parts
+
+
+class SharedSessionInterface(SessionInterface):
+    """Hands Flask the session that the middleware opened; in a context of its own it opens and commits one itself."""
+
+    def __init__(self, extension: SharedSession) -> None:
+        self._extension = extension
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> FlaskSession:
+        """Return the request's session; asks nothing of the store."""
+        found = request.environ.get(SESSION_KEY)
+        if not isinstance(found, FlaskSession):
+            # A test request context, or session_transaction(): no middleware is around this environ.
+            exchange = Exchange(self._extension.parts.policy, request.environ)
+            request.environ[_EXCHANGE_KEY] = exchange
+            request.environ[SESSION_KEY] = found = exchange.session
+        return cast("FlaskSession", found)
+
+    def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
+        """Encode what changed, so that Flask's error handling sees a bad value; commit only without a middleware."""
+        exchange = flask.request.environ.get(_EXCHANGE_KEY) if flask.has_request_context() else None
+        if exchange is None:
+            if isinstance(session, FlaskSession):
+                session.check_values()
+            return
+        headers = list(response.headers.items())
+        exchange.commit(response.status_code, headers)
+        response.headers.clear()
+        response.headers.extend(headers)
+
+
+def _extension() -> SharedSession:
+    extension: SharedSession = flask.current_app.extensions[_EXTENSION]
+    return extension
+
+
+def _lifetime() -> int:
+    """`PERMANENT_SESSION_LIFETIME` in seconds, at least 1 (Flask itself turns an int setting into a timedelta)."""
+    return max(int(flask.current_app.permanent_session_lifetime.total_seconds()), 1)
+
+
+def _max_age(session: Session) -> int | None:
+    permanent = isinstance(session, FlaskSession) and session.accessed and session.permanent
+    return session.max_inactive_interval if permanent else None
+
+
+def _sources(app: flask.Flask) -> list[Mapping[str, Any]]:
+    own = {
+        name.removeprefix(SETTING_PREFIX).lower(): value
+        for name, value in app.config.items()
+        if name.startswith(SETTING_PREFIX)
+    }
+    return [own, read_environment(os.environ), _flask_settings(app)]
+
+
+#: Our option -> Flask's setting. A setting counts only if the app changed it.
+_FLASK_SETTINGS = {
+    "secret_key": "SECRET_KEY",
+    "secret_key_fallbacks": "SECRET_KEY_FALLBACKS",
+    "cookie_name": "SESSION_COOKIE_NAME",
+    "cookie_domain": "SESSION_COOKIE_DOMAIN",
+    "cookie_path": "SESSION_COOKIE_PATH",
+    "cookie_httponly": "SESSION_COOKIE_HTTPONLY",
+    "cookie_secure": "SESSION_COOKIE_SECURE",
+    "cookie_samesite": "SESSION_COOKIE_SAMESITE",
+    "cookie_partitioned": "SESSION_COOKIE_PARTITIONED",
+}
+
+
+def _flask_settings(app: flask.Flask) -> dict[str, Any]:
+    defaults = flask.Flask.default_config
+    settings: dict[str, Any] = {}
+    for option, name in _FLASK_SETTINGS.items():
+        value = app.config.get(name)
+        if value != defaults.get(name):
+            settings[option] = value
+    return settings
+
+
+def _refuse_unknown(options: Mapping[str, Any]) -> None:
+    known = {"cookie", *all_options()}
+    if not known.issuperset(options):
+        build_config(options)  # raises, naming the nearest
+
+
+__all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface"]

@@ -1,0 +1,272 @@
+"""The WSGI middleware (PEP 3333): commits the session after the application has run and before the headers leave."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterable, Iterator
+from itertools import chain, islice
+from types import TracebackType
+from typing import TYPE_CHECKING, Any
+
+from .assembly import Parts, assemble
+from .config import SessionConfig, build_config, read_environment
+from .diagnostics import Diagnostics
+from .errors import RETRY_AFTER, ConfigError, StoreUnavailableError
+from .exchange import Exchange
+from .session import Session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+#: environ key of the innermost middleware's session.
+SESSION_KEY = "sharedsession.session"
+#: environ key of the dict of all sessions of this request, by cookie name.
+SESSIONS_KEY = "sharedsession.sessions"
+
+ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
+Headers = list[tuple[str, str]]
+Write = Callable[[bytes], object]
+
+
+class SessionMiddleware(Diagnostics):
+    """Gives a WSGI application one session on every node.
+
+        application = SessionMiddleware(app, secret_key=..., nodes="n1:10.0.0.1:11211 n2:10.0.0.2")
+
+    Options come, in this order, from the keywords, from environment variables `SHAREDSESSION_<NAME>` and from the
+    defaults of `SessionConfig`.
+
+    Args:
+        app: the application.
+        config: all options at once; then no keywords, and the environment is not read.
+        options: fields of `SessionConfig`.
+
+    Raises:
+        ConfigError: an option is wrong or unknown, or the application is Flask's, which needs `SharedSession`.
+    """
+
+    def __init__(self, app: WSGIApplication, config: SessionConfig | None = None, **options: Any) -> None:
+        _refuse_flask(app)
+        if config is not None and options:
+            raise ConfigError("config", f"give either config or keywords, not both ({', '.join(options)})")
+        self._app = app
+        self._serve_with(assemble(config or build_config(options, read_environment(os.environ))))
+
+    def _serve_with(self, parts: Parts) -> None:
+        super().__init__(parts)
+        self._policy = parts.policy
+        self._name = parts.config.cookie.name
+        self._ignored = parts.config.ignore_paths
+        self._one_process = parts.config.nodes is None
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        if self._ignored and environ.get("PATH_INFO", "").startswith(self._ignored):
+            return self._app(environ, start_response)
+        if self._one_process and environ.get("wsgi.multiprocess"):
+            raise ConfigError(
+                "nodes",
+                "is not set, so every process would have sessions of its own, but the server runs several; "
+                "name memcached nodes, or say nodes='memory' if that is meant",
+            )
+        exchange = Exchange(self._policy, environ)
+        self._publish(environ, exchange.session)
+        return Response(exchange, environ, start_response).run(self._app)
+
+    def _publish(self, environ: dict[str, Any], session: Session) -> None:
+        sessions = environ.get(SESSIONS_KEY)
+        if sessions is None:
+            environ[SESSIONS_KEY] = {self._name: session}
+        elif self._name in sessions:
+            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+        else:
+            environ[SESSIONS_KEY] = {**sessions, self._name: session}
+        environ[SESSION_KEY] = session
+
+
+class Response:
+    """One response on its way: holds the application's status and headers back until the session is saved."""
+
+    def __init__(self, exchange: Exchange, environ: dict[str, Any], start_response: StartResponse) -> None:
+        self._exchange = exchange
+        self._environ = environ
+        self._server_start = start_response
+        self._started: tuple[str, Headers, ExcInfo | None] | None = None
+        self._write: Write | None = None
+        self._replaced = False
+
+    def run(self, app: WSGIApplication) -> Iterable[bytes]:
+        """Call the application, commit, and return the body."""
+        try:
+            body = app(self._environ, self.start)
+        except StoreUnavailableError:
+            if self._write is not None:
+                raise
+            return self.refuse()
+        try:
+            if self._started is not None and self._write is None:
+                self._commit()
+        except BaseException:
+            _close(body)
+            raise
+        if self._replaced:
+            _close(body)
+            return self.unavailable()
+        return self._body(body)
+
+    def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+        """Take the application's status and headers (start_response of PEP 3333)."""
+        if self._write is not None:
+            # The headers have left: the server raises the exception, or complains that none is given.
+            return self._server_start(status, headers, exc_info)
+        if self._started is not None and exc_info is None:
+            raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
+        self._started = (status, list(headers), exc_info)
+        return self._first_write
+
+    def _first_write(self, data: bytes) -> object:
+        if self._write is None:
+            self._commit()
+        if self._replaced:
+            return None  # the 503 is sent instead of what the application writes
+        return self._write(data) if self._write else None
+
+    def _commit(self) -> None:
+        """Save the session, then let the headers leave; a 503 leaves instead when it cannot be saved."""
+        if self._started is None:
+            raise AssertionError("the application has not called start_response (PEP 3333)")
+        status, headers, exc_info = self._started
+        try:
+            self._exchange.commit(int(status[:3]), headers)
+        except StoreUnavailableError:
+            self.refuse()
+            return
+        if status.startswith("500") and self._exchange.failure is not None:
+            self.refuse()
+            return
+        self._leave(status, headers, exc_info)
+
+    def refuse(self) -> Iterable[bytes]:
+        """Answer 503: memcached is away. The client keeps its cookie and tries again."""
+        self._replaced = True
+        body = self.unavailable()
+        headers = [
+            ("Content-Type", "text/plain; charset=utf-8"),
+            ("Content-Length", str(sum(map(len, body)))),
+            ("Retry-After", str(RETRY_AFTER)),
+            ("Cache-Control", "no-store"),
+        ]
+        self._leave("503 Service Unavailable", headers, None)
+        return body
+
+    def unavailable(self) -> list[bytes]:
+        """Return the body of the 503."""
+        if self._environ.get("REQUEST_METHOD") == "HEAD":
+            return []
+        return [StoreUnavailableError.description.encode()]
+
+    def _leave(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> None:
+        self._started = (status, headers, None)
+        if exc_info is None:
+            self._write = self._server_start(status, headers)
+        else:
+            self._write = self._server_start(status, headers, exc_info)
+        self._exchange.headers_sent()
+
+    # -- body ------------------------------------------------------------------------------------------------------
+
+    def _body(self, body: Iterable[bytes]) -> Iterable[bytes]:
+        if self._write is not None and (isinstance(body, list | tuple) or self._is_file_wrapper(body)):
+            # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
+            return body
+        return _Body(self, body)
+
+    def _is_file_wrapper(self, body: object) -> bool:
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        return isinstance(wrapper, type) and isinstance(body, wrapper)
+
+    @property
+    def headers_left(self) -> bool:
+        """The status and headers have been given to the server."""
+        return self._write is not None
+
+    def commit_before_body(self) -> bool:
+        """Commit an application that starts its response late; say whether its body is to be sent."""
+        if self._write is None:
+            self._commit()
+        return not self._replaced
+
+    def finish(self) -> None:
+        """Save what changed while the body was sent."""
+        if self._write is None and self._started is not None:
+            self._commit()
+        elif self._write is not None and not self._replaced:
+            self._exchange.commit_late()
+
+
+class _Body:
+    """The application's body; commits before its first chunk and once more when it is closed."""
+
+    def __init__(self, response: Response, body: Iterable[bytes]) -> None:
+        self._response = response
+        self._body = body
+        self._chunks: Iterator[bytes] | None = None
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self
+
+    def __next__(self) -> bytes:
+        if self._chunks is None:
+            self._chunks = self._begin()
+        return next(self._chunks)
+
+    def _begin(self) -> Iterator[bytes]:
+        chunks = iter(self._body)
+        if self._response.headers_left:
+            return chunks
+        # PEP 3333: an application calls start_response before its body yields the first chunk.
+        try:
+            first = list(islice(chunks, 1))
+        except StoreUnavailableError:
+            return iter(self._response.refuse())
+        if not self._response.commit_before_body():
+            return iter(self._response.unavailable())
+        return chain(first, chunks)
+
+    def close(self) -> None:
+        """Close the application's body, then save what it changed."""
+        try:
+            _close(self._body)
+        finally:
+            self._response.finish()
+
+
+def _close(body: object) -> None:
+    close = getattr(body, "close", None)
+    if close is not None:
+        close()
+
+
+def _refuse_flask(app: object) -> None:
+    """A middleware around a Flask app leaves flask.session Flask's own: nobody means that."""
+    owner = getattr(app, "__self__", app)
+    if any(cls.__module__.startswith("flask.") and cls.__name__ == "Flask" for cls in type(owner).__mro__):
+        raise ConfigError("app", "is a Flask application; write sharedsession.flask.SharedSession(app) instead")
+
+
+def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
+    """Return the request's session.
+
+    Args:
+        environ: the WSGI environ.
+        name: the cookie's name, where several middlewares are nested; None: the innermost one's.
+
+    Raises:
+        KeyError: no session middleware is around this application (or none of that name, or `ignore_paths` has it).
+    """
+    found = environ.get(SESSION_KEY) if name is None else environ.get(SESSIONS_KEY, {}).get(name)
+    if found is None:
+        wanted = "" if name is None else f" named {name!r}"
+        raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")
+    session: Session = found
+    return session

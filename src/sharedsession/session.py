@@ -1,0 +1,237 @@
+"""What the application holds: a dict of attributes with the life cycle of a session. Knows neither store nor HTTP."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from typing import Any, Protocol, Self, TypeVar
+
+from .attributes import Attributes
+from .dialogue import Source
+
+T = TypeVar("T")
+
+
+class Life(Protocol):
+    """One request's session behind the mapping: loads when first asked, saves when told."""
+
+    #: The store could be reached, as far as is known.
+    available: bool
+    #: Something was read or written.
+    accessed: bool
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes; loads the session at the first use."""
+        ...
+
+    @property
+    def writable(self) -> Attributes:
+        """The attributes, to be changed."""
+        ...
+
+    @property
+    def id(self) -> str | None: ...
+
+    @property
+    def is_new(self) -> bool: ...
+
+    @property
+    def source(self) -> Source | None: ...
+
+    @property
+    def creation_time(self) -> float: ...
+
+    @property
+    def last_accessed_time(self) -> float: ...
+
+    @property
+    def interval(self) -> int:
+        """Max inactive interval in seconds; 0: never."""
+        ...
+
+    def ensure_id(self) -> str: ...
+
+    def invalidate(self) -> None: ...
+
+    def change_id(self) -> None: ...
+
+    def commit(self) -> None: ...
+
+    def transaction(self, fn: Callable[[], T]) -> T: ...
+
+
+class Session(MutableMapping[str, Any]):
+    """The session of one client: a dict that every application node sees.
+
+    Nothing is asked of memcached until the session is first read or written, and it is saved before the first byte of
+    the response leaves. Values keep their types (see `ValueCodec`); a change inside a list or dict is noticed by
+    itself. Changes to different attributes by concurrent requests all survive; within one attribute the last writer
+    wins, and `transaction` is for what must be exact. An object belongs to one request: neither keep nor share it.
+
+    Raises (on first access):
+        StoreUnavailableError: memcached is away; with `on_unavailable="empty"` only writes raise.
+    """
+
+    def __init__(self, life: Life) -> None:
+        self._life = life
+
+    # -- mapping ---------------------------------------------------------------------------------------------------
+
+    def __getitem__(self, name: str) -> Any:
+        return self._life.attributes.get(name)
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        self._life.writable.set(name, value)
+
+    def __delitem__(self, name: str) -> None:
+        self._life.writable.delete(name)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self._life.attributes.names()))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._life.attributes.names())
+
+    def clear(self) -> None:
+        """Delete every attribute for good: what a concurrent request writes without having seen this goes too."""
+        self._life.writable.clear()
+
+    def copy(self) -> dict[str, Any]:
+        """Return the attributes as a plain dict (the values themselves are not copied)."""
+        return dict(self)
+
+    def __or__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(self) | dict(other)
+
+    def __ror__(self, other: Mapping[str, Any]) -> dict[str, Any]:
+        return dict(other) | dict(self)
+
+    def __ior__(self, other: Mapping[str, Any]) -> Self:
+        self.update(other)
+        return self
+
+    def __repr__(self) -> str:
+        """Never show the id or a value, and never load."""
+        return f"<{type(self).__name__} {'in use' if self._life.accessed else 'not loaded'}>"
+
+    # -- what is known of it ---------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str | None:
+        """The session id, `<64 hex>` or `<64 hex>.<route>`; None while no session is stored or needed."""
+        return self._life.id
+
+    @property
+    def is_new(self) -> bool:
+        """True when the client showed no id of a live session (or it was invalidated in this request)."""
+        return self._life.is_new
+
+    @property
+    def source(self) -> Source | None:
+        """How the id came: "cookie", "url", "form"; None for a new session."""
+        return self._life.source
+
+    @property
+    def available(self) -> bool:
+        """False when memcached was away (only seen with `on_unavailable="empty"`); loads the session."""
+        len(self)
+        return self._life.available
+
+    @property
+    def creation_time(self) -> float:
+        """When the session was created, in seconds since the epoch; for a new one: now."""
+        return self._life.creation_time
+
+    @property
+    def last_accessed_time(self) -> float:
+        """When it was last used before this request, in seconds since the epoch, exact to about a second."""
+        return self._life.last_accessed_time
+
+    @property
+    def max_inactive_interval(self) -> int | None:
+        """Seconds without a request after which the session ends; None: never. Settable; saved with the session.
+
+        Raises:
+            ValueError: set to something else than None or a whole number of seconds of at least 1.
+        """
+        return self._life.interval or None
+
+    @max_inactive_interval.setter
+    def max_inactive_interval(self, seconds: int | None) -> None:
+        if seconds is not None and (type(seconds) is not int or seconds < 1):
+            raise ValueError(f"max_inactive_interval is a whole number of seconds from 1, or None; not {seconds!r}")
+        self._life.writable.interval = seconds or 0
+
+    @property
+    def accessed(self) -> bool:
+        """True once the session was read or written in this request."""
+        return self._life.accessed
+
+    @accessed.setter
+    def accessed(self, value: bool) -> None:
+        # Frameworks set this when they hand the session out; only a real access costs anything here.
+        pass
+
+    @property
+    def modified(self) -> bool:
+        """True once an attribute was assigned or deleted in this request.
+
+        Setting it is allowed, for code written for other libraries, and never needed: changes are noticed.
+        """
+        return self._life.accessed and self._life.attributes.touched()
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        pass
+
+    # -- life cycle ------------------------------------------------------------------------------------------------
+
+    def ensure_id(self) -> str:
+        """Return the id, of a new session too; that is then stored even if it stays empty."""
+        return self._life.ensure_id()
+
+    def invalidate(self) -> None:
+        """End the session for good (log out). This object is a new, empty session from now on.
+
+        The tombstone is written when the response's headers leave; nothing brings the old session back after that.
+        """
+        self._life.invalidate()
+
+    def change_id(self) -> None:
+        """Give the session a new id and let the old one die: call it whenever privileges change (log in).
+
+        Attributes stay. Against session fixation: an id known before the log-in is worth nothing after it.
+        """
+        self._life.change_id()
+
+    def commit(self) -> None:
+        """Save now, instead of when the response's headers leave.
+
+        Raises:
+            StoreUnavailableError, SessionTooLargeError: it was not saved.
+            HeadersSentError: it needs a cookie, but the headers have left.
+            TypeError: an attribute holds something that cannot be stored.
+        """
+        self._life.commit()
+
+    def check_values(self) -> None:
+        """Encode what changed without saving it.
+
+        Raises:
+            TypeError: an attribute holds something that cannot be stored; names it.
+        """
+        if self._life.accessed:
+            self._life.attributes.changes()
+
+    def transaction(self, fn: Callable[[Any], T]) -> T:
+        """Run `fn(session)` so that its changes depend on exactly what it read, and save them; return its result.
+
+        `fn` may run several times, each time on the newest data, and takes effect exactly once: keep other effects
+        out of it. What was changed before is saved first. If `fn` raises, nothing of it is saved.
+
+            session.transaction(lambda s: s.update(n=s.get("n", 0) + 1))
+
+        Raises:
+            StoreUnavailableError: it was not saved; if the message says "unknown", it may have been.
+        """
+        return self._life.transaction(lambda: fn(self))

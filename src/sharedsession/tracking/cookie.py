@@ -1,0 +1,62 @@
+"""The id in a cookie (RFC 6265bis)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from itertools import islice
+
+from werkzeug.http import dump_cookie
+
+from ..config import CookieConfig
+from ..dialogue import Requested, Tell, Update
+from ..view import RequestView
+from .caching import forbid_shared_caching
+
+#: Cookies of our name that are looked at in one request.
+MOST_COOKIES = 100
+
+Headers = list[tuple[str, str]]
+
+
+class CookieTracking:
+    """Finds ids in the Cookie header and sets the cookie.
+
+    Args:
+        config: the cookie's attributes.
+    """
+
+    def __init__(self, config: CookieConfig) -> None:
+        self._config = config
+        # RFC 6265 4.2.1 separates with "; "; clients are met that leave the blank out or quote the value.
+        self._pattern = re.compile(rf'(?:^|;)[ \t]*{re.escape(config.name)}[ \t]*=[ \t]*"?([^;"]*)"?[ \t]*(?=;|$)')
+
+    def resolve(self, view: RequestView) -> Iterator[Requested]:
+        """Yield the ids the client sent, in order; several cookies of one name come from several paths or domains."""
+        for match in islice(self._pattern.finditer(view.cookies), MOST_COOKIES):
+            yield Requested(match[1].strip(), "cookie")
+
+    def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
+        """Add the Set-Cookie header that the update calls for, if any."""
+        max_age = self._config.max_age if update.max_age is None else update.max_age
+        if update.tell is Tell.ID or (update.tell is Tell.AGE and update.id and max_age is not None):
+            self._set(update.id, max_age, view, headers)
+        elif update.tell is Tell.EXPIRED:
+            self._set("", 0, view, headers)
+
+    def _set(self, value: str, max_age: int | None, view: RequestView, headers: Headers) -> None:
+        config = self._config
+        cookie = dump_cookie(
+            config.name,
+            value,
+            max_age=max_age,
+            expires=0 if value == "" else None,
+            path=config.path or view.mount,
+            domain=config.domain,
+            secure=view.is_https if config.secure == "auto" else bool(config.secure),
+            httponly=config.httponly,
+            samesite=config.samesite,
+            partitioned=config.partitioned,
+        )
+        headers.append(("Set-Cookie", cookie))
+        forbid_shared_caching(headers)

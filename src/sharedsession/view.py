@@ -1,0 +1,74 @@
+"""The request as middleware and tracking see it: taken at entry, before the application changes environ."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from werkzeug.middleware.proxy_fix import ProxyFix
+
+Environ = dict[str, Any]
+
+
+class RequestView:
+    """What of a WSGI environ decides about sessions.
+
+    Scheme, host and mount point are taken at entry: dispatchers and proxy fixes change environ in place.
+
+    Args:
+        environ: the WSGI environ (PEP 3333).
+        trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
+    """
+
+    __slots__ = ("_environ", "_host", "_mount", "_scheme", "_trusted")
+
+    def __init__(self, environ: Environ, trusted_proxies: int) -> None:
+        self._environ = environ
+        self._trusted = trusted_proxies
+        self._scheme: str = environ["wsgi.url_scheme"]
+        self._mount: str = environ.get("SCRIPT_NAME", "")
+        self._host: str = environ.get("HTTP_HOST", "")
+
+    @property
+    def cookies(self) -> str:
+        """The Cookie header."""
+        header: str = self._environ.get("HTTP_COOKIE", "")
+        return header
+
+    @property
+    def slide(self) -> bool:
+        """False when the application says that this request, a poller, does not keep the session alive."""
+        return self._environ.get("sharedsession.slide", True) is not False
+
+    @property
+    def is_https(self) -> bool:
+        """Whether the client spoke https, to us or to a trusted proxy."""
+        return bool(self._fixed()["wsgi.url_scheme"] == "https")
+
+    @property
+    def mount(self) -> str:
+        """Path under which the application is mounted, as the client sees it; "/" at the root."""
+        return str(self._fixed()["SCRIPT_NAME"]) or "/"
+
+    def _fixed(self) -> Environ:
+        own: Environ = {
+            "wsgi.url_scheme": self._scheme,
+            "SCRIPT_NAME": self._mount,
+            "HTTP_HOST": self._host,
+            "SERVER_NAME": self._environ.get("SERVER_NAME", ""),
+            "SERVER_PORT": self._environ.get("SERVER_PORT", ""),
+        }
+        hops = self._trusted
+        if not hops:
+            return own
+        own.update((name, value) for name, value in self._environ.items() if name.startswith("HTTP_X_FORWARDED_"))
+        ProxyFix(_no_app, x_for=0, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)(own, _no_response)
+        return own
+
+
+def _no_app(environ: Environ, start_response: object) -> Iterable[bytes]:
+    return ()
+
+
+def _no_response(*args: object) -> Any:
+    """Stand in for start_response: nothing is sent through the view."""
