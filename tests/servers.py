@@ -1,0 +1,106 @@
+"""Real servers for tests: started on free loopback ports, stopped by their own process id."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterable
+
+START_TIMEOUT = 10.0
+
+
+def free_port() -> int:
+    """Return a TCP port of 127.0.0.1 that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def wait_for_port(port: int, timeout: float = START_TIMEOUT) -> None:
+    """Return once somebody accepts connections on the port."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 0.2).close()
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.02)
+        else:
+            return
+
+
+class Memcached:
+    """One memcached process.
+
+    Args:
+        name: the node's name on the ring.
+        options: further command line options, such as "-m", "8".
+    """
+
+    def __init__(self, name: str, options: Iterable[str] = ()) -> None:
+        self.name = name
+        self.port = free_port()
+        self._options = list(options)
+        self._process: subprocess.Popen[bytes] | None = None
+        self.start()
+
+    @property
+    def node(self) -> str:
+        """The node as a node list names it."""
+        return f"{self.name}:127.0.0.1:{self.port}"
+
+    @property
+    def pid(self) -> int:
+        """Process id of the running server."""
+        assert self._process is not None, "memcached is not running"
+        return self._process.pid
+
+    def start(self) -> None:
+        """Start it, empty, on the same port as before."""
+        command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", *self._options]
+        if os.geteuid() == 0:
+            command += ["-u", "nobody"]
+        self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
+        wait_for_port(self.port)
+
+    def kill(self) -> None:
+        """End it at once (SIGKILL); it loses everything."""
+        if self._process is not None:
+            self._process.kill()
+            self._process.wait()
+            self._process = None
+
+    def restart(self) -> None:
+        """Kill it and start it again, empty."""
+        self.kill()
+        self.start()
+
+    def hang(self) -> None:
+        """Make it accept connections and answer nothing (SIGSTOP)."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """End `hang`; what was sent meanwhile is executed now."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def command(self, text: bytes) -> bytes:
+        """Send one command on a connection of its own; return what comes back within a moment."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall(text + b"\r\nmn\r\n")
+            reply = b""
+            while not reply.endswith(b"MN\r\n"):
+                piece = connection.recv(65536)
+                if not piece:
+                    break
+                reply += piece
+            return reply.removesuffix(b"MN\r\n")
+
+    def stats(self) -> dict[str, int]:
+        """Return the server's numeric statistics."""
+        fields = [line.split() for line in self.command(b"stats").decode().splitlines()]
+        return {field[1]: int(field[2]) for field in fields if len(field) == 3 and field[2].isdigit()}
