@@ -44,6 +44,10 @@ class FlaskSession(Session, SessionMixin):
         self.max_inactive_interval = _lifetime() if value else _extension().parts.config.max_inactive_interval
 
 
+#: `flask.session` itself, with the type that it has here: for code that uses more than a dict and checks its types.
+session: FlaskSession = cast("FlaskSession", flask.session)
+
+
 class SharedSession(SessionMiddleware):
     """Makes a Flask app's sessions shared.
 
@@ -190,4 +194,4 @@ def _refuse_unknown(options: Mapping[str, Any]) -> None:
         build_config(options)  # raises, naming the nearest
 
 
-__all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface"]
+__all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface", "session"]
