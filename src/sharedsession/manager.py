@@ -21,6 +21,8 @@ T = TypeVar("T")
 MOST_IDS = 5
 #: Times a transaction's function is run before giving up.
 MOST_RUNS = 200
+#: Requests over which strays are counted when the balancer should be sticky.
+ROUTES_WATCHED = 100
 
 
 class Manager:
@@ -60,6 +62,7 @@ class Manager:
         self.sticky = sticky
         self.empty_when_unavailable = empty_when_unavailable
         self.end_when_emptied = end_when_emptied
+        self._routed = self._strayed = 0
 
     def open(self, requested: Callable[[], Iterable[Requested]], *, slide: Callable[[], bool]) -> Life:
         """Return a request's session; nothing is done before it is used.
@@ -69,6 +72,21 @@ class Manager:
             slide: says whether the load starts the idle time anew.
         """
         return Life(self, requested, slide)
+
+    def note_route(self, session_id: SessionId) -> None:
+        """Notice a balancer that is not sticky: more than a tenth of the requests arrive with another node's route."""
+        self._routed += 1
+        self._strayed += session_id.route != self.ids.route
+        if self._routed >= ROUTES_WATCHED:
+            if self._strayed * 10 > self._routed:
+                self.stats.warn(
+                    "not_sticky",
+                    "sticky=True, but %d of the last %d requests came with another node's route: "
+                    "the balancer does not route by the session id",
+                    self._strayed,
+                    self._routed,
+                )
+            self._routed = self._strayed = 0
 
     def verify(self, requested: Iterable[Requested]) -> Iterable[tuple[SessionId, Source]]:
         """Yield the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
@@ -183,6 +201,8 @@ class Life:
             if isinstance(found, Loaded):
                 self._loaded, self._source = found, source
                 self._id = session_id
+                if self._manager.sticky:
+                    self._manager.note_route(session_id)
                 return
             self._manager.stats.count(f"ids_{found.why.value}")
             self._late = self._late or found.recently

@@ -7,6 +7,7 @@ import time
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from .forking import renew_after_fork
 from .memcached.commands import (
     CONFLICT,
     MISSING,
@@ -44,6 +45,11 @@ class MemoryTransport:
         self._items: dict[str, _Item] = {}
         self._lock = threading.Lock()
         self._cas = 0
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Replace the lock in a forked child: another thread may have held it."""
+        self._lock = threading.Lock()
 
     def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
         """Do every command; return the answers in order."""

@@ -8,6 +8,8 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
+from .forking import renew_after_fork
+
 logger = logging.getLogger("sharedsession")
 
 #: Seconds between two log lines about the same thing.
@@ -26,6 +28,12 @@ class Stats:
         self._counts: Counter[str] = Counter()
         self._clock = clock
         self._last: dict[str, float] = {}
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Count from 0 in a forked child, with a lock that nobody holds."""
+        self._lock = threading.Lock()
+        self._counts = Counter()
 
     def count(self, name: str, by: int = 1) -> None:
         """Add to a counter."""

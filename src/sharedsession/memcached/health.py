@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import threading
-import weakref
 from collections.abc import Callable
 from typing import Protocol
 
+from ..forking import renew_after_fork
 from ..stats import Stats, logger
 
 #: Seconds between two probes of a node that is marked down.
@@ -45,7 +44,7 @@ class ProbedHealth:
         self._lock = threading.Lock()
         self._prober: threading.Thread | None = None
         self._stop = threading.Event()
-        _instances.add(self)
+        renew_after_fork(self)
 
     def is_up(self, node: str) -> bool:
         """Say whether the node may be asked."""
@@ -73,9 +72,10 @@ class ProbedHealth:
         """End the probing."""
         self._stop.set()
 
-    def reset_after_fork(self) -> None:
-        """The child has no probing thread: it forms its own opinion."""
+    def renew(self) -> None:
+        """Form an opinion of its own in a forked child, which has no probing thread."""
         self._lock = threading.Lock()
+        self._stop = threading.Event()
         self._down = {}
         self._prober = None
 
@@ -94,17 +94,6 @@ class ProbedHealth:
                     self._prober = None
                     return
             self._stop.wait(PROBE_INTERVAL)
-
-
-_instances: weakref.WeakSet[ProbedHealth] = weakref.WeakSet()
-
-
-def _reset_after_fork() -> None:
-    for health in list(_instances):
-        health.reset_after_fork()
-
-
-os.register_at_fork(after_in_child=_reset_after_fork)
 
 
 class AlwaysUp:

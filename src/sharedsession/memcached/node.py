@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import socket
 import time
-import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from ..forking import renew_after_fork
 from ..nodelist import NodeConfig
 from .commands import CONFLICT, Answer, Command, Failed, Ping, Put
 from .connection import FAULTS, Connection, ProtocolError
@@ -32,7 +31,7 @@ class Node:
         self._connect_timeout = connect_timeout
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
-        _nodes.add(self)
+        renew_after_fork(self)
 
     def take(self) -> Connection:
         """Return a connection for one command; `give` it back or close it."""
@@ -67,6 +66,10 @@ class Node:
                 self._idle.pop().close()
             except IndexError:
                 return
+
+    def renew(self) -> None:
+        """Drop connections inherited by a fork: two processes on one socket would get each other's replies."""
+        self.close()  # closes the child's descriptors; the parent's connections stay open
 
 
 class _Flight(NamedTuple):
@@ -172,15 +175,3 @@ def _addresses(address: tuple[str, int] | str) -> Iterable[tuple[str, int] | str
         return [address]
     infos = socket.getaddrinfo(*address, type=socket.SOCK_STREAM)
     return list(dict.fromkeys((str(info[4][0]), address[1]) for info in infos))
-
-
-_nodes: weakref.WeakSet[Node] = weakref.WeakSet()
-
-
-def _drop_inherited() -> None:
-    for node in list(_nodes):
-        node.close()
-
-
-# Two processes that read from one socket would get each other's replies. Closing in the child leaves the parent's open.
-os.register_at_fork(after_in_child=_drop_inherited)
