@@ -93,6 +93,7 @@ class Response:
         self._server_start = start_response
         self._started: tuple[str, Headers, ExcInfo | None] | None = None
         self._write: Write | None = None
+        self._left = False
         self._replaced = False
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -100,11 +101,11 @@ class Response:
         try:
             body = app(self._environ, self.start)
         except StoreUnavailableError:
-            if self._write is not None:
+            if self._left:
                 raise
             return self.refuse()
         try:
-            if self._started is not None and self._write is None:
+            if self._started is not None and not self._left:
                 self._commit()
         except BaseException:
             _close(body)
@@ -116,7 +117,7 @@ class Response:
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Take the application's status and headers (start_response of PEP 3333)."""
-        if self._write is not None:
+        if self._left:
             # The headers have left: the server raises the exception, or complains that none is given.
             return self._server_start(status, headers, exc_info)
         if self._started is not None and exc_info is None:
@@ -125,7 +126,7 @@ class Response:
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:
-        if self._write is None:
+        if not self._left:
             self._commit()
         if self._replaced:
             return None  # the 503 is sent instead of what the application writes
@@ -167,6 +168,7 @@ class Response:
 
     def _leave(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> None:
         self._started = (status, headers, None)
+        self._left = True
         if exc_info is None:
             self._write = self._server_start(status, headers)
         else:
@@ -176,7 +178,7 @@ class Response:
     # -- body ------------------------------------------------------------------------------------------------------
 
     def _body(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        if self._write is not None and (isinstance(body, list | tuple) or self._is_file_wrapper(body)):
+        if self._left and (isinstance(body, list | tuple) or self._is_file_wrapper(body)):
             # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
             return body
         return _Body(self, body)
@@ -188,19 +190,19 @@ class Response:
     @property
     def headers_left(self) -> bool:
         """The status and headers have been given to the server."""
-        return self._write is not None
+        return self._left
 
     def commit_before_body(self) -> bool:
         """Commit an application that starts its response late; say whether its body is to be sent."""
-        if self._write is None:
+        if not self._left:
             self._commit()
         return not self._replaced
 
     def finish(self) -> None:
         """Save what changed while the body was sent."""
-        if self._write is None and self._started is not None:
+        if not self._left and self._started is not None:
             self._commit()
-        elif self._write is not None and not self._replaced:
+        elif self._left and not self._replaced:
             self._exchange.commit_late()
 
 
