@@ -41,6 +41,12 @@ _LONGEST_LINE = 2048
 _LARGEST_VALUE = 128 * 1024 * 1024
 #: memcached reads an exptime above 30 days as a date (protocol.txt, "Expiration times").
 _RELATIVE_LIMIT = 30 * 86400
+#: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
+_LAST_DATE = 2**31 - 1
+#: Values above this many bytes are measured against the server's item limit before they are sent.
+_MEASURED_ABOVE = 65536
+#: Room an item needs besides key and value: memcached's item header, CAS and slab chunk headers.
+_ITEM_OVERHEAD = 512
 
 
 class ProtocolError(ValueError):
@@ -71,6 +77,7 @@ class Connection(Client):  # type: ignore[misc]
         self._buffer = b""
         self._opaque = 0
         self._reusable = True
+        self._limit: int | None = None
         try:
             self._connect()
             self._expect_meta(time.monotonic() + timeout)
@@ -82,6 +89,27 @@ class Connection(Client):  # type: ignore[misc]
         self.sock.sendall(b"mn\r\n")
         if self._line(deadline) != b"MN":
             raise ProtocolError("it does not know the meta commands; memcached 1.6 or newer is needed")
+
+    def fits(self, command: Command, deadline: float) -> bool:
+        """Say whether the server can take the value.
+
+        Asked before a large value is sent: a memcached that refuses one has already thrown the old item away
+        (proto_text.c: "Avoid stale data persisting in cache because we failed alloc").
+        """
+        if not isinstance(command, Put) or len(command.value) <= _MEASURED_ABOVE:
+            return True
+        if self._limit is None:
+            self._limit = self._ask_limit(deadline)
+        return len(command.value) + len(command.key) + _ITEM_OVERHEAD <= self._limit
+
+    def _ask_limit(self, deadline: float) -> int:
+        """Return the server's item limit in bytes (its -I option); a proxy that does not tell is not measured."""
+        limit = _LARGEST_VALUE
+        self.sock.sendall(b"stats settings\r\n")
+        while (line := self._line(deadline)).startswith(b"STAT "):
+            if line.startswith(b"STAT item_size_max "):
+                limit = int(line.split()[2])
+        return limit
 
     def send(self, command: Command) -> None:
         """Send a command without waiting for its reply."""
@@ -161,7 +189,7 @@ def _encode(command: Command, opaque: int) -> bytes:
 def exptime(ttl: int) -> int:
     """Return a life in seconds as memcached's exptime: at least 1 (0 is for ever), a date when above 30 days."""
     ttl = max(ttl, 1)
-    return ttl if ttl <= _RELATIVE_LIMIT else int(time.time()) + ttl
+    return ttl if ttl <= _RELATIVE_LIMIT else min(int(time.time()) + ttl, _LAST_DATE)
 
 
 def _size(flags: list[bytes]) -> int:

@@ -291,8 +291,17 @@ class Copies:
                 # What stands there is unread; nothing may be written over it before it was. None means add.
                 self._tokens[node] = None
             else:
+                if isinstance(answer, Refused | TooLarge):
+                    self._restore(node)
                 self._note_failure(node, answer)
         return answers
+
+    def _restore(self, node: str) -> None:
+        """Put back what a refused write has destroyed: a memcached without room throws the old item away first."""
+        copy = self._records.get(node)
+        if copy is not None:
+            value, ttl = self._encode(copy.record), self._cluster.ttl(copy.record)
+            self._send([node], lambda _: Put(self.key, value, ttl, None))
 
     def _refuse_too_large(self, answers: list[tuple[str, Answer]], record: Record) -> None:
         for node, answer in answers:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 from ..forking import renew_after_fork
 from ..nodelist import NodeConfig
-from .commands import CONFLICT, Answer, Command, Failed, Ping, Put
+from .commands import CONFLICT, Answer, Command, Failed, Ping, Put, TooLarge
 from .connection import FAULTS, Connection, ProtocolError
 
 
@@ -127,6 +127,9 @@ class MemcachedTransport:
             return CONFLICT
         newest = node.opened
         try:
+            if not connection.fits(command, time.monotonic() + self._timeout):
+                node.give(connection)
+                return TooLarge("over the server's item limit")
             connection.send(command)
         except BaseException as error:
             connection.close()

@@ -151,13 +151,15 @@ class Store:
         Raises:
             StoreUnavailableError, SessionTooLargeError: it was not stored, or not on enough copies.
         """
-        stamp = self._stamp(loaded.record)
+        return self._commit(loaded, changes, self._stamp(loaded.record))
+
+    def _commit(self, loaded: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Absent:
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
-            return self._follow(fresh, changes)
+            return self._follow(fresh, changes, stamp)
         record = fresh.copies.write(fresh.record, self._adding(changes, stamp))
         if record.state:
-            return self._follow(self._absent(record), changes)
+            return self._follow(self._absent(record), changes, stamp)
         return Loaded(record, fresh.copies, self._cluster.clock())
 
     def decide(self, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
@@ -272,18 +274,22 @@ class Store:
         Raises:
             StoreUnavailableError, SessionTooLargeError: the session is still under its old key.
         """
+        stamp = self._stamp(loaded.record)
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
-            return self._follow(fresh, changes)
-        # Above the stamp of every request in flight: what the mover sets (a log-in) must win.
-        stamp = self._stamp(fresh.record)
-        mover = self._adding(changes, stamp._replace(version=stamp.version + 1))
+            return self._follow(fresh, changes, stamp)
+        mover = self._moving(changes, stamp.writer)
         target = self._open_target(fresh, new_key, mover)
-        closed = self._close_source(fresh, target)
+        closed = self._close_source(fresh, target, mover)
         if isinstance(closed, Absent):
             self._bury(target)
-            return self._follow(closed, changes)
+            return self._follow(closed, changes, stamp)
         return target
+
+    def _moving(self, changes: Changes, writer: int) -> Callable[[Record], Record]:
+        """What the mover sets (a log-in) outranks whatever stands there and every request in flight."""
+        now = self._now()
+        return lambda base: base if base.state else apply(base, changes, Stamp(base.version + 2, writer), now)
 
     def _open_target(self, source: Loaded, new_key: str, mover: Callable[[Record], Record]) -> Loaded:
         copies = Copies(self._cluster, new_key)
@@ -291,13 +297,13 @@ class Store:
         blank = source.record._replace(decider=(1, next(iter(copies.current()), "")))
         return Loaded(copies.write(blank, mover), copies, self._cluster.clock())
 
-    def _close_source(self, source: Loaded, target: Loaded) -> Absent | None:
+    def _close_source(self, source: Loaded, target: Loaded, mover: Callable[[Record], Record]) -> Absent | None:
         """Put "moved" on the old key's copies, each time only over what the new record already contains."""
 
         def closing(base: Record) -> Record:
             if base.state:
                 return base
-            self._carry(base, target)
+            self._carry(base, target, mover)
             return tombstone(base, State.MOVED, self._now(), target.key)
 
         settled = source.copies.write(source.record, closing, self._decider_first(source), first_alone=True)
@@ -310,21 +316,24 @@ class Store:
         node = loaded.record.decider[1]
         return sorted(loaded.copies.current(), key=lambda name: name != node)
 
-    def _carry(self, base: Record, target: Loaded) -> None:
+    def _carry(self, base: Record, target: Loaded, mover: Callable[[Record], Record]) -> None:
         """Make the new record contain what was written to the old one since it was read."""
         carried = base._replace(decider=target.record.decider)
         if merge(carried, target.record) != target.record:
-            target.record = target.copies.write(merge(carried, target.record), lambda record: record)
+            target.record = target.copies.write(merge(carried, target.record), mover)
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
-    def _follow(self, absent: Absent, changes: Changes) -> Loaded | Absent:
-        """Bring changes made under an old id to where the session is now; drop them when it has ended."""
+    def _follow(self, absent: Absent, changes: Changes, stamp: Stamp) -> Absent:
+        """Bring changes made under an old id to where the session is now; drop them when it has ended.
+
+        They keep their stamp: what the mover set outranks them.
+        """
         if absent.why is not Absence.MOVED or not changes:
             return absent
         target = self.load(absent.moved_to, slide=False)
         if isinstance(target, Loaded):
-            self.commit(target, changes)
+            self._commit(target, changes, stamp)
         return absent
 
     def _fresh(self, loaded: Loaded) -> Loaded | Absent:
