@@ -54,12 +54,14 @@ class Exchange:
         environ: the WSGI environ, as it is at entry.
     """
 
-    __slots__ = ("_life", "_policy", "_view", "session")
+    __slots__ = ("_abandoned", "_life", "_policy", "_view", "session")
 
     def __init__(self, policy: Policy, environ: dict[str, object]) -> None:
         self._policy = policy
         view = self._view = RequestView(environ, policy.trusted_proxies)
         self._life: Life = policy.manager.open(lambda: policy.tracking.resolve(view), slide=lambda: view.slide)
+        # The response is an error after which nothing is saved.
+        self._abandoned = False
         #: What the application gets.
         self.session: Session = policy.session_class(self._life)
 
@@ -80,7 +82,8 @@ class Exchange:
             life.touch()
         if not life.accessed:
             return
-        if status < 500 or self._policy.save_on_5xx:
+        self._abandoned = status >= 500 and not self._policy.save_on_5xx
+        if not self._abandoned:
             update = life.finish()
             self._policy.tracking.apply(self._aged(update), self._view, headers)
         vary_on_cookie(headers)
@@ -92,7 +95,7 @@ class Exchange:
             HeadersSentError: the change needs a cookie.
             StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit`.
         """
-        if self._life.accessed:
+        if self._life.accessed and not self._abandoned:
             self._life.finish()
 
     def headers_sent(self) -> None:
