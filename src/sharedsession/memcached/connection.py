@@ -72,23 +72,27 @@ class Connection(Client):  # type: ignore[misc]
             address, connect_timeout=connect_timeout, timeout=timeout, no_delay=True, default_noreply=False
         )
         self.number = number
-        #: Has answered before: a failure may only mean that the server closed it while it was idle.
+        #: Has been idle: a failure may only mean that the server closed it while it was idle.
         self.used = False
         self._buffer = b""
         self._opaque = 0
         self._reusable = True
         self._limit: int | None = None
-        try:
-            self._connect()
-            self._expect_meta(time.monotonic() + timeout)
-        except BaseException:
-            self.close()
-            raise
+        # Asked with the first command and read before its reply: a new connection costs no round trip of its own.
+        self._greeting = b"mn\r\n"
+        self._greeted = False
+        self._connect()
 
-    def _expect_meta(self, deadline: float) -> None:
-        self.sock.sendall(b"mn\r\n")
-        if self._line(deadline) != b"MN":
-            raise ProtocolError("it does not know the meta commands; memcached 1.6 or newer is needed")
+    def _write(self, data: bytes) -> None:
+        self.sock.sendall(self._greeting + data)
+        self._greeting = b""
+
+    def _reply(self, deadline: float) -> bytes:
+        if not self._greeted:
+            if self._line(deadline) != b"MN":
+                raise ProtocolError("it does not know the meta commands; memcached 1.6 or newer is needed")
+            self._greeted = True
+        return self._line(deadline)
 
     def fits(self, command: Command, deadline: float) -> bool:
         """Say whether the server can take the value.
@@ -105,8 +109,8 @@ class Connection(Client):  # type: ignore[misc]
     def _ask_limit(self, deadline: float) -> int:
         """Return the server's item limit in bytes (its -I option); a proxy that does not tell is not measured."""
         limit = _LARGEST_VALUE
-        self.sock.sendall(b"stats settings\r\n")
-        while (line := self._line(deadline)).startswith(b"STAT "):
+        self._write(b"stats settings\r\n")
+        while (line := self._reply(deadline)).startswith(b"STAT "):
             if line.startswith(b"STAT item_size_max "):
                 limit = int(line.split()[2])
         return limit
@@ -114,16 +118,19 @@ class Connection(Client):  # type: ignore[misc]
     def send(self, command: Command) -> None:
         """Send a command without waiting for its reply."""
         self._opaque += 1
-        self.sock.sendall(_encode(command, self._opaque))
+        self._write(_encode(command, self._opaque))
 
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Read the reply to `command`, at the latest by `deadline` (time.monotonic).
 
         `newest` is the number of the newest connection when the command was sent: see `Token`.
         """
-        if isinstance(command, Delete | Ping):
+        if isinstance(command, Delete):
             return Stored(NO_TOKEN)
-        status, _, rest = self._line(deadline).partition(b" ")
+        reply = self._reply(deadline)
+        if isinstance(command, Ping):
+            return Stored(NO_TOKEN)
+        status, _, rest = reply.partition(b" ")
         if status == b"SERVER_ERROR":
             self._reusable = False  # it echoes no opaque, so nothing proves that it answers this command
             return _refusal(command, rest.decode("ascii", "replace"))
@@ -131,7 +138,6 @@ class Connection(Client):  # type: ignore[misc]
         value = self._data(_size(flags), deadline) if status == b"VA" else b""
         if b"O%d" % self._opaque not in flags:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
-        self.used = True
         return _answer(command, status, flags, value, newest)
 
     def reusable(self) -> bool:
@@ -183,7 +189,7 @@ def _encode(command: Command, opaque: int) -> bytes:
     if isinstance(command, Delete):
         # Not md with q: memcached 1.6.18 answers NF all the same.
         return f"delete {command.key} noreply\r\n".encode()
-    return b""  # Ping: the connection's own greeting was the question
+    return b"mn\r\n"
 
 
 def exptime(ttl: int) -> int:

@@ -55,6 +55,7 @@ class Node:
     def give(self, connection: Connection) -> None:
         """Put back a connection that has answered all it was asked."""
         if connection.reusable():
+            connection.used = True
             self._idle.append(connection)
         else:
             connection.close()
