@@ -77,6 +77,7 @@ class Attributes:
         self._values.clear()
         self._written.clear()
         self._deleted.clear()
+        self.undecodable.clear()
         self._cleared = True
 
     def names(self) -> Iterator[str]:
@@ -114,6 +115,7 @@ class Attributes:
             name: value for name, value in self._values.items() if name in base and base[name] == known.get(name)
         }
         self._base = base
+        self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()
         self._cleared = False

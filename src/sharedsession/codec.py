@@ -119,5 +119,5 @@ def _unpack(body: bytes, flags: int) -> Record | None:
         )
         attributes = {name: Entry(*entry) for name, entry in entries.items()}
         return Record(created, interval, longest, attributes, floor, State(state), moved_to, closed, decider)
-    except (ValueError, TypeError, zlib.error, msgpack.UnpackException):
+    except (ValueError, TypeError, AttributeError, zlib.error, msgpack.UnpackException):
         return None

@@ -59,7 +59,7 @@ class CookieConfig:
             f"{self.name!r} is not a cookie name (RFC 6265 token)",
         )
         _require(
-            self.secure in (True, False, "auto"),
+            isinstance(self.secure, bool) or self.secure == "auto",
             "cookie_secure",
             f"{self.secure!r} is not True, False or 'auto'",
         )
@@ -179,8 +179,7 @@ class SessionConfig:
                 "secret_key",
                 "is required; python -c 'import secrets; print(secrets.token_hex(32))' makes one",
             )
-        if isinstance(self.secret_key_fallbacks, str | bytes):
-            raise ConfigError("secret_key_fallbacks", "expected a list of keys, not a single key")
+        _require_list("secret_key_fallbacks", self.secret_key_fallbacks, "keys")
         for option, key in [
             ("secret_key", self.secret_key),
             *(("secret_key_fallbacks", key) for key in self.secret_key_fallbacks),
@@ -224,8 +223,7 @@ class SessionConfig:
             "on_unavailable",
             f"{self.on_unavailable!r} is not 'error' or 'empty'",
         )
-        if isinstance(self.ignore_paths, str):
-            raise ConfigError("ignore_paths", "expected a list of path prefixes, not a single text")
+        _require_list("ignore_paths", self.ignore_paths, "path prefixes")
         for path in self.ignore_paths:
             _require(_matches(_PATH, path), "ignore_paths", f"{path!r} does not start with '/'")
 
@@ -275,7 +273,7 @@ def _flatten(source: Mapping[str, Any]) -> dict[str, Any]:
         elif name in _KINDS:
             flat[name] = value
         else:
-            nearest = difflib.get_close_matches(name, [*_KINDS, "cookie"], n=1, cutoff=0.5)
+            nearest = difflib.get_close_matches(str(name), [*_KINDS, "cookie"], n=1, cutoff=0.5)
             hint = f"did you mean {nearest[0]}?" if nearest else f"options are {', '.join(sorted(_KINDS))}"
             raise ConfigError(str(name), f"is not an option; {hint}")
     return flat
@@ -298,6 +296,9 @@ _KINDS: dict[str, str] = {
 
 def _from_text(option: str, text: str) -> Any:
     kind = _KINDS[option]
+    if option == "cookie_samesite":
+        # SameSite=None is an attribute like the others; the empty text leaves the attribute out.
+        return text.capitalize() or None
     if text.lower() == "none" and "None" in kind:
         return None
     if kind.startswith("tuple"):
@@ -340,6 +341,11 @@ def _require(ok: bool, option: str, problem: str) -> None:
         raise ConfigError(option, problem)
 
 
+def _require_list(option: str, value: object, of: str) -> None:
+    # The value is not shown: it may be a secret.
+    _require(isinstance(value, tuple | list), option, f"expected a list of {of}, not {type(value).__name__}")
+
+
 def _require_bool(option: str, value: object) -> None:
     _require(isinstance(value, bool), option, f"{value!r} is not True or False")
 
@@ -369,7 +375,8 @@ def _matches(pattern: re.Pattern[str], value: object) -> bool:
 
 
 def _as_bytes(key: str | bytes) -> bytes:
-    return key.encode() if isinstance(key, str) else key
+    # os.environ gives bytes that are not UTF-8 as lone surrogates.
+    return key.encode(errors="surrogatepass") if isinstance(key, str) else key
 
 
 def all_options() -> Iterable[str]:

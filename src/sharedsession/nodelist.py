@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Sequence
+from ipaddress import IPv6Address
 from typing import NamedTuple
 from urllib.parse import parse_qsl
 
@@ -20,7 +21,8 @@ MAX_WEIGHT = 100
 NodeList = str | Sequence[str] | Callable[[], "str | Sequence[str]"]
 
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,32}")
-_HOST = re.compile(r"[A-Za-z0-9]([A-Za-z0-9._-]{0,253}[A-Za-z0-9])?")
+_LABEL = r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+_HOST = re.compile(rf"{_LABEL}(\.{_LABEL})*\.?")
 _IPV6 = re.compile(r"\[([0-9A-Fa-f:.]{2,45}(?:%\w+)?)\](?::(.*))?")
 
 
@@ -84,20 +86,28 @@ def _parse_address(entry: str, address: str) -> tuple[str, int] | str:
             )
         return path
     ipv6 = _IPV6.fullmatch(address)
-    if ipv6:
+    if ipv6 and _is_ipv6(ipv6[1]):
         return ipv6[1], _parse_port(entry, ipv6[2])
-    host, _, port = address.partition(":")
+    host, colon, port = address.partition(":")
     if ":" in port:
         raise ConfigError("nodes", f"{entry!r}: put an IPv6 address in brackets, such as 'n1:[::1]:11211'")
     if not _HOST.fullmatch(host):
         raise ConfigError("nodes", f"{entry!r}: {host!r} is not a host name or address")
-    return host, _parse_port(entry, port or None)
+    return host, _parse_port(entry, port if colon else None)
+
+
+def _is_ipv6(text: str) -> bool:
+    try:
+        IPv6Address(text)
+    except ValueError:
+        return False
+    return True
 
 
 def _parse_port(entry: str, port: str | None) -> int:
     if port is None:
         return DEFAULT_PORT
-    if not (port.isascii() and port.isdigit() and 1 <= int(port[:6]) <= 65535):
+    if not (_is_number(port, 5) and 1 <= int(port) <= 65535):
         raise ConfigError("nodes", f"{entry!r}: {port!r} is not a port; write a number from 1 to 65535")
     return int(port)
 
@@ -105,7 +115,7 @@ def _parse_port(entry: str, port: str | None) -> int:
 def _parse_options(entry: str, query: str) -> tuple[int, str]:
     weight, zone = 1, ""
     for key, value in parse_qsl(query, keep_blank_values=True):
-        if key == "weight" and value.isascii() and value.isdigit() and 1 <= int(value[:4]) <= MAX_WEIGHT:
+        if key == "weight" and _is_number(value, 3) and 1 <= int(value) <= MAX_WEIGHT:
             weight = int(value)
         elif key == "zone" and _NAME.fullmatch(value):
             zone = value
@@ -115,6 +125,10 @@ def _parse_options(entry: str, query: str) -> tuple[int, str]:
                 f"{entry!r}: {key}={value} is not known; options are weight=1..{MAX_WEIGHT} and zone=<name>",
             )
     return weight, zone
+
+
+def _is_number(text: str, most_digits: int) -> bool:
+    return text.isascii() and text.isdigit() and len(text) <= most_digits
 
 
 def _refuse_duplicates(what: str, values: Sequence[object]) -> None:

@@ -135,9 +135,8 @@ def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
 def _merge_entries(a: Record, b: Record, floor: int) -> dict[str, Entry]:
     entries = dict(a.entries) if a.floor == floor else _above(a.entries, floor)
     for name, entry in b.entries.items():
-        mine = entries.get(name)
-        if entry.version > floor and (mine is None or _entry_order(entry) > _entry_order(mine)):
-            entries[name] = entry
+        if entry.version > floor:
+            _put(entries, name, entry)
     return entries
 
 
@@ -151,10 +150,11 @@ def _above(entries: Mapping[str, Entry], floor: int) -> dict[str, Entry]:
 
 
 def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
-    """Return the live record with one request's changes, stamped.
+    """Return the live record with one request's changes, stamped: the same as merging them in.
 
-    A `clear` raises the floor to the version it clears, whatever the stamp says, and the values set after it stand
-    above that floor: so log-out by `clear()` also sweeps away what was written after the request had loaded.
+    So a change that is older than what stands, or at or below the floor of a `clear` it has not seen, is dropped. A
+    `clear` raises the floor to the version it clears, whatever the stamp says, and the values set after it stand above
+    that floor: log-out by `clear()` also sweeps away what was written after the request had loaded.
     """
     version, writer = stamp
     entries = dict(record.entries)
@@ -163,14 +163,23 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
         floor = max(record.version, version)
         version = floor + 1
         entries = {}
-    for name, payload in changes.values.items():
-        entries[name] = Entry(version, writer, payload)
-    for name in changes.deleted:
-        entries[name] = Entry(version, writer, None, now)
-    interval = record.interval if changes.interval is None else (changes.interval, version, writer)
+    if version > floor:
+        for name, payload in changes.values.items():
+            _put(entries, name, Entry(version, writer, payload))
+        for name in changes.deleted:
+            _put(entries, name, Entry(version, writer, None, now))
+    interval = record.interval
+    if changes.interval is not None:
+        interval = max(interval, (changes.interval, version, writer), key=_interval_order)
     longest = max(record.longest, life(interval[0]))
     kept = _forget_old_marks(entries, now - longest - SLACK)
     return record._replace(entries=kept, floor=floor, interval=interval, longest=longest)
+
+
+def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
+    standing = entries.get(name)
+    if standing is None or _entry_order(entry) > _entry_order(standing):
+        entries[name] = entry
 
 
 def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry]:

@@ -22,6 +22,11 @@ IMMUTABLE = frozenset(
 )
 _PLAIN = frozenset([*IMMUTABLE, list, tuple, dict, set, frozenset])
 
+#: Types that msgpack encodes by itself, so that no registration could keep them what they are.
+_TAKEN = frozenset([bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp])
+#: Tuples, sets and registered types inside each other: every level is a msgpack call inside another, on the C stack.
+_DEEPEST = 32
+
 # Extension codes; stored data depends on them, so a code never gets another meaning. 0..31 ours, 32..127 named types.
 (
     _BIG_INT,
@@ -72,8 +77,8 @@ class ValueCodec:
         Raises:
             ValueError: the class or the name is taken.
         """
-        if cls in _PLAIN or cls in self._by_class or name in self._by_name:
-            raise ValueError(f"{cls.__name__} or the name {name!r} is registered already")
+        if cls in _PLAIN or cls in _TAKEN or cls in self._by_class or name in self._by_name:
+            raise ValueError(f"{cls.__name__} or the name {name!r} is known already")
         self._by_class[cls] = name
         self._by_name[name] = _Registered(cls, encode, decode)
 
@@ -93,7 +98,7 @@ class ValueCodec:
             TypeError: the value, or something inside it, is of a type that cannot be stored; names the attribute.
         """
         try:
-            return self._pack(value)
+            return _Encoder(self._by_class, self._by_name).pack(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"session attribute {name!r} cannot be stored: {error}") from error
 
@@ -103,47 +108,76 @@ class ValueCodec:
         Raises:
             UnknownTypeError: it holds a type that is not registered here.
         """
+        return _Decoder(self._by_name).unpack(payload)
+
+
+class _Encoder:
+    """Encodes one value; counts how deep extension types lie in each other."""
+
+    def __init__(self, by_class: dict[type[Any], str], by_name: dict[str, _Registered]) -> None:
+        self._by_class = by_class
+        self._by_name = by_name
+        self._depth = 0
+
+    def pack(self, value: object) -> bytes:
+        packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
+        return packed
+
+    def _to_ext(self, value: Any) -> msgpack.ExtType:
+        """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
+        if self._depth == _DEEPEST:
+            raise TypeError(f"it holds more than {_DEEPEST} tuples or sets inside each other")
+        self._depth += 1
+        try:
+            return self._ext(type(value), value)
+        finally:
+            self._depth -= 1
+
+    def _ext(self, cls: type[Any], value: Any) -> msgpack.ExtType:
+        encoder = _ENCODERS.get(cls)
+        if encoder is not None:
+            code, to_plain = encoder
+            return msgpack.ExtType(code, self.pack(to_plain(value)))
+        if cls in (set, frozenset):
+            # Sorted by their bytes: the order of a set differs between processes, the encoding must not.
+            return msgpack.ExtType(_SET if cls is set else _FROZENSET, self.pack(sorted(map(self.pack, value))))
+        name = self._by_class.get(cls)
+        if name is None:
+            raise TypeError(f"it holds a {_type_name(value)}; {_ADVICE}")
+        return msgpack.ExtType(_REGISTERED, self.pack([name, self._by_name[name].encode(value)]))
+
+
+class _Decoder:
+    """Decodes one value; counts how deep extension types lie in each other."""
+
+    def __init__(self, by_name: dict[str, _Registered]) -> None:
+        self._by_name = by_name
+        self._depth = 0
+
+    def unpack(self, payload: bytes) -> Any:
         try:
             return msgpack.unpackb(
                 payload, ext_hook=self._from_ext, strict_map_key=False, unicode_errors="surrogatepass"
             )
         except UnknownTypeError:
             raise
-        except (
-            ValueError,
-            TypeError,
-            ArithmeticError,
-            LookupError,
-            RecursionError,
-            msgpack.UnpackException,
-        ) as error:
-            raise UnknownTypeError(str(error)) from error
-
-    def _pack(self, value: object) -> bytes:
-        packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
-        return packed
-
-    def _to_ext(self, value: Any) -> msgpack.ExtType:
-        """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
-        cls = type(value)
-        encoder = _ENCODERS.get(cls)
-        if encoder is not None:
-            code, to_plain = encoder
-            return msgpack.ExtType(code, self._pack(to_plain(value)))
-        if cls in (set, frozenset):
-            # Sorted by their bytes: the order of a set differs between processes, the encoding must not.
-            return msgpack.ExtType(_SET if cls is set else _FROZENSET, self._pack(sorted(map(self._pack, value))))
-        name = self._by_class.get(cls)
-        if name is None:
-            raise TypeError(f"it holds a {_type_name(value)}; {_ADVICE}")
-        return msgpack.ExtType(_REGISTERED, self._pack([name, self._by_name[name].encode(value)]))
+        except Exception as error:  # a registered type's own code may raise anything
+            raise UnknownTypeError(f"{type(error).__name__}: {error}") from error
 
     def _from_ext(self, code: int, data: bytes) -> Any:
-        plain = self.decode(data)
+        if self._depth == _DEEPEST:
+            raise UnknownTypeError("nested too deep")
+        self._depth += 1
+        try:
+            return self._typed(code, self.unpack(data))
+        finally:
+            self._depth -= 1
+
+    def _typed(self, code: int, plain: Any) -> Any:
         if code in _DECODERS:
             return _DECODERS[code](plain)
         if code in (_SET, _FROZENSET):
-            members = map(self.decode, plain)
+            members = map(self.unpack, plain)
             return set(members) if code == _SET else frozenset(members)
         if code == _REGISTERED and plain[0] in self._by_name:
             return self._by_name[plain[0]].decode(plain[1])
