@@ -90,6 +90,10 @@ class Attributes:
         """Say whether anything was assigned or deleted; a change inside a value shows only in `changes`."""
         return bool(self._written or self._deleted or self._cleared or self.interval is not None)
 
+    def emptied(self) -> bool:
+        """Say whether this request deleted the last attribute."""
+        return bool(self._deleted or self._cleared) and not any(self.names())
+
     def changes(self) -> Changes:
         """Return the difference to what was stored: encodes what was assigned or could have changed in place.
 

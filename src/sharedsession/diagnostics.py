@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
 from .memcached.store import Location
@@ -21,26 +22,28 @@ class NodeHealth(NamedTuple):
     up: bool
 
 
-class Diagnostics:
+class Diagnostics(ABC):
     """What every face offers the operator."""
 
-    def __init__(self, parts: Parts) -> None:
-        self._parts = parts
+    @property
+    @abstractmethod
+    def parts(self) -> Parts:
+        """What the middleware is made of."""
 
     def stats(self) -> dict[str, int]:
         """Return the counters of this process that have moved."""
-        return self._parts.stats.snapshot()
+        return self.parts.stats.snapshot()
 
     def health(self) -> tuple[NodeHealth, ...]:
         """Return every memcached node, in the order configured; none for the in-process store."""
-        nodes = self._parts.config.memcached_nodes or ()
+        nodes = self.parts.config.memcached_nodes or ()
         return tuple(
-            NodeHealth(node.name, _printable(node.address), self._parts.health.is_up(node.name)) for node in nodes
+            NodeHealth(node.name, _printable(node.address), self.parts.health.is_up(node.name)) for node in nodes
         )
 
     def ring(self) -> tuple[tuple[float, str], ...]:
         """Return the points of the ring: (position from 0 to below 1, node name), in order."""
-        return self._parts.ring.points()
+        return self.parts.ring.points()
 
     def locate(self, session: Session) -> Location | None:
         """Return where a stored session lies now; None for one that is not stored. Asks memcached.
@@ -51,7 +54,7 @@ class Diagnostics:
         text = session.id
         if text is None or session.is_new:
             return None
-        return self._parts.store.locate(self._parts.ids.storage_key(text[:32]))
+        return self.parts.store.locate(self.parts.ids.storage_key(text[:32]))
 
 
 def _printable(address: tuple[str, int] | str) -> str:

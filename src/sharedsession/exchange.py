@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dialogue import Update
+from .dialogue import NOTHING, Update
 from .errors import StoreUnavailableError
 from .manager import Life, Manager
 from .session import Session
@@ -22,7 +22,7 @@ class Policy:
         trusted_proxies: how many hops of X-Forwarded headers are believed.
         slide_always: an untouched request prolongs the session too.
         save_on_5xx: save also when the response's status is 5xx.
-        session_class: what the application gets.
+        session_class: makes what the application gets.
         max_age: seconds the client keeps this session's id, None for the configured age.
     """
 
@@ -34,7 +34,7 @@ class Policy:
         trusted_proxies: int = 0,
         slide_always: bool = False,
         save_on_5xx: bool = True,
-        session_class: type[Session] = Session,
+        session_class: Callable[[Life], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
     ) -> None:
         self.manager = manager
@@ -83,9 +83,8 @@ class Exchange:
         if not life.accessed:
             return
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
-        if not self._abandoned:
-            update = life.finish()
-            self._policy.tracking.apply(self._aged(update), self._view, headers)
+        update = life.finish(save=not self._abandoned)
+        self._policy.tracking.apply(self._aged(update), self._view, headers)
         vary_on_cookie(headers)
 
     def commit_late(self) -> None:
@@ -104,4 +103,4 @@ class Exchange:
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age
-        return update if own is None else update._replace(max_age=own(self.session))
+        return update if own is None or update is NOTHING else update._replace(max_age=own(self.session))

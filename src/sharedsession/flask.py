@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import flask
-from flask.sessions import SessionInterface, SessionMixin
+from flask.sessions import NullSession, SessionInterface, SessionMixin
 
-from .assembly import assemble
+from .assembly import Parts, assemble
 from .config import SETTING_PREFIX, all_options, build_config, read_environment
 from .errors import ConfigError
 from .exchange import Exchange
-from .middleware import SESSION_KEY, SessionMiddleware
+from .manager import Life
+from .middleware import IGNORED_KEY, SESSION_KEY, SessionMiddleware
 from .session import Session
 
 if TYPE_CHECKING:
@@ -25,6 +27,10 @@ _EXCHANGE_KEY = "sharedsession.flask.exchange"
 
 class FlaskSession(Session, SessionMixin):
     """`flask.session`: our session with Flask's `permanent` and `new`."""
+
+    def __init__(self, life: Life, extension: SharedSession) -> None:
+        super().__init__(life)
+        self._extension = extension
 
     @property
     def new(self) -> bool:  # type: ignore[override]
@@ -38,10 +44,18 @@ class FlaskSession(Session, SessionMixin):
 
     @permanent.setter
     def permanent(self, value: bool) -> None:
-        if value == self.permanent:
-            return
-        self["_permanent"] = bool(value)
-        self.max_inactive_interval = _lifetime() if value else _extension().parts.config.max_inactive_interval
+        if value != self.permanent:
+            self["_permanent"] = bool(value)
+            self.max_inactive_interval = self._extension.interval(permanent=value)
+
+
+class IgnoredSession(NullSession):
+    """`flask.session` where `ignore_paths` has it that there is none: empty, and refuses changes."""
+
+    def _fail(self, *args: object, **kwargs: object) -> NoReturn:
+        raise ConfigError("ignore_paths", "covers this request's path, so that it has no session to change")
+
+    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
 
 
 #: `flask.session` itself, with the type that it has here: for code that uses more than a dict and checks its types.
@@ -67,6 +81,8 @@ class SharedSession(SessionMiddleware):
     def __init__(self, app: flask.Flask | None = None, **options: Any) -> None:
         self._options = options
         self._flask: flask.Flask | None = None
+        self._building = threading.Lock()
+        self._built = False
         if app is not None:
             self.init_app(app)
 
@@ -97,18 +113,32 @@ class SharedSession(SessionMiddleware):
         Raises:
             ConfigError: an option is wrong.
         """
-        if not hasattr(self, "_parts"):
-            if self._flask is None:
-                raise ConfigError("app", "SharedSession has no app yet; call init_app(app)")
-            config = build_config(self._options, *_sources(self._flask))
-            parts = assemble(config, end_when_emptied=True, session_class=FlaskSession, max_age=_max_age)
-            self._serve_with(parts)
+        if self._built:
+            return
+        with self._building:
+            if not self._built:
+                self._serve_with(self._build())
+                self._built = True
 
     @property
-    def parts(self) -> Any:
+    def parts(self) -> Parts:
         """What this middleware is made of; reads the configuration if that has not happened."""
         self.check()
         return self._parts
+
+    def interval(self, *, permanent: bool) -> int | None:
+        """Return the max inactive interval in seconds of a permanent session, or of any other."""
+        if permanent and self._flask is not None:
+            return max(int(self._flask.permanent_session_lifetime.total_seconds()), 1)
+        return self.parts.config.max_inactive_interval
+
+    def _build(self) -> Parts:
+        if self._flask is None:
+            raise ConfigError("app", "SharedSession has no app yet; call init_app(app)")
+        config = build_config(self._options, *_sources(self._flask))
+        return assemble(
+            config, end_when_emptied=True, session_class=lambda life: FlaskSession(life, self), max_age=_max_age
+        )
 
 
 class SharedSessionInterface(SessionInterface):
@@ -117,8 +147,14 @@ class SharedSessionInterface(SessionInterface):
     def __init__(self, extension: SharedSession) -> None:
         self._extension = extension
 
-    def open_session(self, app: flask.Flask, request: flask.Request) -> FlaskSession:
+    def make_null_session(self, app: flask.Flask) -> NullSession:
+        """Return what stands for the session where there is none."""
+        return IgnoredSession()
+
+    def open_session(self, app: flask.Flask, request: flask.Request) -> FlaskSession | None:
         """Return the request's session; asks nothing of the store."""
+        if request.environ.get(IGNORED_KEY):
+            return None
         found = request.environ.get(SESSION_KEY)
         if not isinstance(found, FlaskSession):
             # A test request context, or session_transaction(): no middleware is around this environ.
@@ -140,18 +176,8 @@ class SharedSessionInterface(SessionInterface):
         response.headers.extend(headers)
 
 
-def _extension() -> SharedSession:
-    extension: SharedSession = flask.current_app.extensions[_EXTENSION]
-    return extension
-
-
-def _lifetime() -> int:
-    """`PERMANENT_SESSION_LIFETIME` in seconds, at least 1 (Flask itself turns an int setting into a timedelta)."""
-    return max(int(flask.current_app.permanent_session_lifetime.total_seconds()), 1)
-
-
 def _max_age(session: Session) -> int | None:
-    permanent = isinstance(session, FlaskSession) and session.accessed and session.permanent
+    permanent = isinstance(session, FlaskSession) and session.permanent
     return session.max_inactive_interval if permanent else None
 
 

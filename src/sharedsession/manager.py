@@ -100,6 +100,10 @@ class Manager:
                 yield parsed, source
 
 
+#: A session's place in its life: (loaded, id, source, moving, ensured, ending).
+_Standing = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
+
+
 class Life:
     """One request's session from the first access to the last commit."""
 
@@ -196,8 +200,9 @@ class Life:
         self._start()
 
     def _load(self) -> None:
-        for session_id, source in self._manager.verify(self._requested()):
-            found = self._manager.store.load(session_id.key, slide=self._slide())
+        shown = list(self._manager.verify(self._requested()))
+        results = self._manager.store.load_each([session_id.key for session_id, _ in shown], slide=self._slide())
+        for (session_id, source), found in zip(shown, results, strict=True):
             if isinstance(found, Loaded):
                 self._loaded, self._source = found, source
                 self._id = session_id
@@ -242,41 +247,42 @@ class Life:
 
     def commit(self) -> None:
         """Save now; what the client must be told waits for the headers."""
-        update = self._commit()
-        if update.tell is not Tell.NOTHING:
-            self._owed = update.tell
+        tell = self._commit().tell
+        if tell in (Tell.ID, Tell.EXPIRED) or self._owed is Tell.NOTHING:
+            self._owed = tell
 
     def transaction(self, fn: Callable[[], T]) -> T:
         """Run `fn` until its changes stand on exactly what it read."""
         self.commit()
         for _ in range(MOST_RUNS):
-            result = self._run(fn)
-            if self._loaded is None or self._decide(self._loaded):
+            before = (self._loaded, self._id, self._source, self._moving, self._ensured, list(self._ending))
+            try:
+                result = fn()
+                changes = self._changes()
+                done = self._loaded is None or not changes or self._decide(self._loaded, changes)
+            except BaseException:
+                self._undo(before)
+                raise
+            if done:
                 self.commit()
                 return result
+            self._undo((self._loaded, *before[1:]) if self._loaded else (None, None, None, False, False, before[-1]))
         raise StoreUnavailableError("the transaction met another one every time")
 
-    def _run(self, fn: Callable[[], T]) -> T:
-        try:
-            return fn()
-        except BaseException:
-            self._start()
-            raise
+    def _undo(self, before: _Standing) -> None:
+        """Take back what a transaction's function did to attributes and life cycle."""
+        self._loaded, self._id, self._source, self._moving, self._ensured, self._ending = before
+        self._start()
 
-    def _decide(self, loaded: Loaded) -> bool:
-        """Store what `fn` changed if nobody came first; otherwise start again from what stands."""
-        attributes = self.attributes
-        changes = attributes.changes()
-        if not changes or self._moving:
-            return True
+    def _decide(self, loaded: Loaded, changes: Changes) -> bool:
+        """Store what `fn` changed if nobody came first; otherwise go on from what stands."""
         outcome = self._guarded(lambda: self._manager.store.decide(loaded, changes))
         if isinstance(outcome, Loaded):
             self._loaded = outcome
-            attributes.rebase(outcome.record.live, changes)
+            self.attributes.rebase(outcome.record.live, changes)
             return True
         self._manager.stats.count("transaction_retries")
         self._loaded = outcome.loaded if isinstance(outcome, Again) else self._where_it_went(outcome)
-        self._start()
         return False
 
     def _where_it_went(self, absent: Absent) -> Loaded | None:
@@ -285,7 +291,6 @@ class Life:
             found = self._guarded(lambda: self._manager.store.load(absent.moved_to, slide=False))
             if isinstance(found, Loaded):
                 return found
-        self._id = self._source = None
         return None
 
     def _guarded(self, action: Callable[[], T]) -> T:
@@ -297,22 +302,43 @@ class Life:
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
-    def finish(self) -> Update:
-        """Commit before the headers leave; return what the client must be told.
+    def finish(self, *, save: bool = True) -> Update:
+        """Commit before the headers leave; return what the client must be told, of earlier commits too.
+
+        Args:
+            save: False: store nothing more.
 
         Raises:
             StoreUnavailableError, SessionTooLargeError: the session was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
-        update = self._commit()
+        update = self._commit() if save else NOTHING
         owed, self._owed = self._owed, Tell.NOTHING
         if owed is not Tell.NOTHING and update.tell in (Tell.NOTHING, Tell.AGE):
             return self._update(owed)
         return update
 
+    def check_values(self) -> None:
+        """Encode what changed; drop the changes when that cannot be done, so that an error page can still be sent.
+
+        Raises:
+            TypeError: an attribute holds something that cannot be stored.
+        """
+        if self._attributes is None or not self.available:
+            return
+        try:
+            self._attributes.changes()
+        except TypeError:
+            self._start()
+            raise
+
     def touch(self) -> None:
-        """Prolong a session that the request did not use."""
-        _ = self.attributes
+        """Prolong a session that the request did not use, if the store can be reached."""
+        try:
+            _ = self.attributes
+        except StoreUnavailableError:
+            self.failure = None
+            self.accessed = False
 
     def _commit(self) -> Update:
         situation = self._situation()
@@ -351,7 +377,7 @@ class Life:
 
     def _emptied(self) -> bool:
         attributes = self.attributes
-        return self._loaded is not None and attributes.touched() and not any(attributes.names())
+        return self._loaded is not None and attributes.emptied()
 
     def _reissued(self) -> bool:
         """Whether the client must get the same session under another text: this node's route, or the present key."""

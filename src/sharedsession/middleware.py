@@ -20,8 +20,11 @@ if TYPE_CHECKING:
 
 #: environ key of the innermost middleware's session.
 SESSION_KEY = "sharedsession.session"
-#: environ key of the dict of all sessions of this request, by cookie name.
+#: environ key of a dict: cookie name -> (middleware, session), of every middleware around the application.
 SESSIONS_KEY = "sharedsession.sessions"
+
+#: environ key that is set where `ignore_paths` has it that there is no session.
+IGNORED_KEY = "sharedsession.ignored"
 
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Headers = list[tuple[str, str]]
@@ -53,7 +56,7 @@ class SessionMiddleware(Diagnostics):
         self._serve_with(assemble(config or build_config(options, read_environment(os.environ))))
 
     def _serve_with(self, parts: Parts) -> None:
-        super().__init__(parts)
+        self._parts = parts
         self._policy = parts.policy
         self._name = parts.config.cookie.name
         self._ignored = parts.config.ignore_paths
@@ -62,6 +65,7 @@ class SessionMiddleware(Diagnostics):
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
         if self._ignored and environ.get("PATH_INFO", "").startswith(self._ignored):
+            environ[IGNORED_KEY] = True
             return self._app(environ, start_response)
         if self._one_process and environ.get("wsgi.multiprocess"):
             raise ConfigError(
@@ -73,14 +77,17 @@ class SessionMiddleware(Diagnostics):
         self._publish(environ, exchange.session)
         return Response(exchange, environ, start_response).run(self._app)
 
+    @property
+    def parts(self) -> Parts:
+        """What this middleware is made of."""
+        return self._parts
+
     def _publish(self, environ: dict[str, Any], session: Session) -> None:
-        sessions = environ.get(SESSIONS_KEY)
-        if sessions is None:
-            environ[SESSIONS_KEY] = {self._name: session}
-        elif self._name in sessions:
+        sessions = environ.get(SESSIONS_KEY, {})
+        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
+        if self._name in sessions and sessions[self._name][0] is not self:
             raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-        else:
-            environ[SESSIONS_KEY] = {**sessions, self._name: session}
+        environ[SESSIONS_KEY] = {**sessions, self._name: (self, session)}
         environ[SESSION_KEY] = session
 
 
@@ -94,10 +101,12 @@ class Response:
         self._started: tuple[str, Headers, ExcInfo | None] | None = None
         self._write: Write | None = None
         self._left = False
+        self._files: list[object] = []
         self._replaced = False
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
+        self._watch_file_wrapper()
         try:
             body = app(self._environ, self.start)
         except StoreUnavailableError:
@@ -185,7 +194,21 @@ class Response:
 
     def _is_file_wrapper(self, body: object) -> bool:
         wrapper = self._environ.get("wsgi.file_wrapper")
-        return isinstance(wrapper, type) and isinstance(body, wrapper)
+        if isinstance(wrapper, type):
+            return isinstance(body, wrapper)
+        return any(body is file for file in self._files)
+
+    def _watch_file_wrapper(self) -> None:
+        """Remember what a file wrapper that is a function (uWSGI) returns: there is no class to recognise it by."""
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if wrapper is None or isinstance(wrapper, type):
+            return
+
+        def wrap(*args: Any) -> object:
+            self._files.append(wrapper(*args))
+            return self._files[-1]
+
+        self._environ["wsgi.file_wrapper"] = wrap
 
     @property
     def headers_left(self) -> bool:
@@ -200,9 +223,7 @@ class Response:
 
     def finish(self) -> None:
         """Save what changed while the body was sent."""
-        if not self._left and self._started is not None:
-            self._commit()
-        elif self._left and not self._replaced:
+        if self._left and not self._replaced:
             self._exchange.commit_late()
 
 
@@ -266,7 +287,7 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
     Raises:
         KeyError: no session middleware is around this application (or none of that name, or `ignore_paths` has it).
     """
-    found = environ.get(SESSION_KEY) if name is None else environ.get(SESSIONS_KEY, {}).get(name)
+    found = environ.get(SESSION_KEY) if name is None else environ.get(SESSIONS_KEY, {}).get(name, (None, None))[1]
     if found is None:
         wanted = "" if name is None else f" named {name!r}"
         raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")

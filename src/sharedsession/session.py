@@ -57,6 +57,8 @@ class Life(Protocol):
 
     def commit(self) -> None: ...
 
+    def check_values(self) -> None: ...
+
     def transaction(self, fn: Callable[[], T]) -> T: ...
 
 
@@ -215,13 +217,12 @@ class Session(MutableMapping[str, Any]):
         self._life.commit()
 
     def check_values(self) -> None:
-        """Encode what changed without saving it.
+        """Encode what changed without saving it; if that cannot be done, this request's changes are dropped.
 
         Raises:
             TypeError: an attribute holds something that cannot be stored; names it.
         """
-        if self._life.accessed:
-            self._life.attributes.changes()
+        self._life.check_values()
 
     def transaction(self, fn: Callable[[Any], T]) -> T:
         """Run `fn(session)` so that its changes depend on exactly what it read, and save them; return its result.

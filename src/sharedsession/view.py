@@ -43,12 +43,16 @@ class RequestView:
     @property
     def is_https(self) -> bool:
         """Whether the client spoke https, to us or to a trusted proxy."""
-        return bool(self._fixed()["wsgi.url_scheme"] == "https")
+        return str(self._fixed()["wsgi.url_scheme"]).lower() == "https"  # RFC 3986 3.1: schemes have no case
 
     @property
     def mount(self) -> str:
         """Path under which the application is mounted, as the client sees it; "/" at the root."""
-        return str(self._fixed()["SCRIPT_NAME"]) or "/"
+        prefix = str(self._fixed()["SCRIPT_NAME"])
+        # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
+        path = self._mount if self._mount.startswith(prefix) else prefix + self._mount
+        # PEP 3333: environ holds the bytes of the path as latin-1.
+        return path.encode("latin-1", "replace").decode("utf-8", "replace") or "/"
 
     def _fixed(self) -> Environ:
         own: Environ = {

@@ -134,7 +134,7 @@ class Copies:
 
     def assume_empty(self) -> None:
         """Start a key that nobody can have used: the first healthy nodes hold nothing."""
-        for node in self._candidates()[: self._cluster.copies]:
+        for node in self.first_choice():
             self._tokens[node] = None
 
     def _home(self) -> tuple[str, ...]:
@@ -161,12 +161,20 @@ class Copies:
 
     def _ask(self, nodes: Iterable[str], ttl: int | None) -> None:
         for node, answer in self._send(nodes, lambda _: Get(self.key, ttl)):
-            if isinstance(answer, Found):
-                self._take(node, answer)
-            elif isinstance(answer, Missing):
-                self._answered(node, None)
-            else:
-                self._note_failure(node, answer)
+            self.note(node, answer)
+
+    def first_choice(self) -> list[str]:
+        """Return the nodes that are asked first."""
+        return self._candidates()[: self._cluster.copies]
+
+    def note(self, node: str, answer: Answer) -> None:
+        """Take in a node's answer to a read."""
+        if isinstance(answer, Found):
+            self._take(node, answer)
+        elif isinstance(answer, Missing):
+            self._answered(node, None)
+        else:
+            self._note_failure(node, answer)
 
     def _take(self, node: str, found: Found) -> None:
         decoded = self._decode(node, found.value)
@@ -344,6 +352,14 @@ class Copies:
         self._tokens.pop(node, None)
         self._records.pop(node, None)
         self._bytes.pop(node, None)
+
+
+def read_together(cluster: Cluster, each: Iterable[Copies], ttl: int | None) -> None:
+    """Ask the first question about several keys in one trip; `read` then goes on from there."""
+    asked = [(copies, node) for copies in each for node in copies.first_choice()]
+    answers = cluster.transport.ask([(node, Get(copies.key, ttl)) for copies, node in asked])
+    for (copies, node), answer in zip(asked, answers, strict=True):
+        copies.note(node, answer)
 
 
 def _standing(record: Record) -> tuple[int, int, str]:

@@ -7,7 +7,7 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
@@ -15,7 +15,7 @@ from typing import NamedTuple
 from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, holds, life, merge, tombstone
 from .commands import Delete, Failed, Refused, Stored
-from .copies import Cluster, Copies
+from .copies import Cluster, Copies, read_together
 from .ring import key_position
 
 #: Seconds after which what was loaded is too old to be written over without loading again.
@@ -107,8 +107,22 @@ class Store:
         Raises:
             StoreUnavailableError: no node that could know has answered.
         """
-        copies = Copies(self._cluster, key)
+        return next(self.load_each([key], slide=slide))
+
+    def load_each(self, keys: Sequence[str], *, slide: bool = True) -> Iterator[Loaded | Absent]:
+        """Yield what `load` returns for each key; the first question about all of them takes one trip together.
+
+        Raises:
+            StoreUnavailableError: as for `load`, when it comes to the key in question.
+        """
         asked = life(self._default_interval) if slide else None
+        each = [Copies(self._cluster, key) for key in keys]
+        if len(each) > 1:
+            read_together(self._cluster, each, asked)
+        for copies in each:
+            yield self._load(copies, asked)
+
+    def _load(self, copies: Copies, asked: int | None) -> Loaded | Absent:
         record = copies.read(asked)
         if record is None or self._outlived(record):
             return UNKNOWN
