@@ -1,12 +1,19 @@
-"""Fixtures: real memcached processes."""
+"""Fixtures: real memcached processes. Hypothesis: the same examples in every run."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
-
+from hypothesis import settings
 from servers import Memcached
+
+from sharedsession.memcached.node import Node
+
+# Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.load_profile("reproducible")
 
 StartMemcached = Callable[..., Memcached]
 
@@ -36,3 +43,19 @@ def memcached(start_memcached: StartMemcached) -> Memcached:
 def nodes(start_memcached: StartMemcached) -> list[Memcached]:
     """Return three running memcached nodes, n1 to n3."""
     return [start_memcached(f"n{number}") for number in (1, 2, 3)]
+
+
+@pytest.fixture(autouse=True)
+def close_connections(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Close what middlewares opened in a test: nobody does when an application is just dropped."""
+    opened: list[Node] = []
+    original = Node.__init__
+
+    def opening(self: Node, *args: Any, **kwargs: Any) -> None:
+        original(self, *args, **kwargs)
+        opened.append(self)
+
+    monkeypatch.setattr(Node, "__init__", opening)
+    yield
+    for node in opened:
+        node.close()

@@ -59,19 +59,20 @@ class Connection(Client):  # type: ignore[misc]
     Args:
         address: (host, port) or the path of a unix socket.
         connect_timeout: seconds to wait for the connection.
-        timeout: seconds to wait for each answer.
-        number: how many connections to this server were opened before, plus one.
 
     Raises:
         OSError, ValueError, EOFError: the server is away, or is no memcached 1.6.
     """
 
-    def __init__(self, address: tuple[str, int] | str, connect_timeout: float, timeout: float, number: int) -> None:
+    def __init__(self, address: tuple[str, int] | str, connect_timeout: float) -> None:
         # no_delay: without it a write followed by a read stalls 40 ms (Nagle against delayed acknowledgement).
         super().__init__(
-            address, connect_timeout=connect_timeout, timeout=timeout, no_delay=True, default_noreply=False
+            address, connect_timeout=connect_timeout, timeout=connect_timeout, no_delay=True, default_noreply=False
         )
-        self.number = number
+        #: Its place in the order in which connections to this server came into being.
+        self.number = 0
+        #: Seconds that connecting took; 0 once it is an idle connection.
+        self.connecting = 0.0
         #: Has been idle: a failure may only mean that the server closed it while it was idle.
         self.used = False
         self._buffer = b""
@@ -81,9 +82,12 @@ class Connection(Client):  # type: ignore[misc]
         # Asked with the first command and read before its reply: a new connection costs no round trip of its own.
         self._greeting = b"mn\r\n"
         self._greeted = False
+        start = time.monotonic()
         self._connect()
+        self.connecting = time.monotonic() - start
 
-    def _write(self, data: bytes) -> None:
+    def _write(self, data: bytes, deadline: float) -> None:
+        self.sock.settimeout(_until(deadline))
         self.sock.sendall(self._greeting + data)
         self._greeting = b""
 
@@ -109,16 +113,16 @@ class Connection(Client):  # type: ignore[misc]
     def _ask_limit(self, deadline: float) -> int:
         """Return the server's item limit in bytes (its -I option); a proxy that does not tell is not measured."""
         limit = _LARGEST_VALUE
-        self._write(b"stats settings\r\n")
+        self._write(b"stats settings\r\n", deadline)
         while (line := self._reply(deadline)).startswith(b"STAT "):
             if line.startswith(b"STAT item_size_max "):
                 limit = int(line.split()[2])
         return limit
 
-    def send(self, command: Command) -> None:
+    def send(self, command: Command, deadline: float) -> None:
         """Send a command without waiting for its reply."""
         self._opaque += 1
-        self._write(_encode(command, self._opaque))
+        self._write(_encode(command, self._opaque), deadline)
 
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Read the reply to `command`, at the latest by `deadline` (time.monotonic).
@@ -168,11 +172,16 @@ class Connection(Client):  # type: ignore[misc]
 
     def _more(self, deadline: float) -> bytes:
         # Set anew for every piece: a server that trickles bytes must not stretch the time-out.
-        self.sock.settimeout(max(deadline - time.monotonic(), 0.001))
+        self.sock.settimeout(_until(deadline))
         received: bytes = self.sock.recv(_RECEIVE)
         if not received:
             raise EOFError("connection closed by the server")
         return received
+
+
+def _until(deadline: float) -> float:
+    # Never 0, which would mean "do not wait": what has arrived already is still read after the deadline.
+    return max(deadline - time.monotonic(), 0.001)
 
 
 def _encode(command: Command, opaque: int) -> bytes:

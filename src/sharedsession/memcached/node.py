@@ -6,6 +6,7 @@ import socket
 import time
 from collections import deque
 from collections.abc import Iterable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from ..forking import renew_after_fork
@@ -20,14 +21,13 @@ class Node:
     Args:
         config: its name and address.
         connect_timeout: seconds to wait for a connection.
-        timeout: seconds to wait for an answer.
     """
 
-    def __init__(self, config: NodeConfig, connect_timeout: float, timeout: float) -> None:
+    def __init__(self, config: NodeConfig, connect_timeout: float) -> None:
         self.config = config
-        self.timeout = timeout
-        #: How many connections were opened so far; the newest one's number.
+        #: Number of the newest connection.
         self.opened = 0
+        self._numbers = count(1)
         self._connect_timeout = connect_timeout
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
@@ -42,20 +42,22 @@ class Node:
 
     def open(self) -> Connection:
         """Return a new connection, to the first of the host's addresses that accepts one."""
-        self.opened += 1
-        number = self.opened
         problem: Exception | None = None
         for address in _addresses(self.config.address):
             try:
-                return Connection(address, self._connect_timeout, self.timeout, number)
+                connection = Connection(address, self._connect_timeout)
             except FAULTS as error:
                 problem = problem or error
+            else:
+                # Numbered once it stands: a value read while it was being made must not be trusted on it.
+                self.opened = connection.number = next(self._numbers)
+                return connection
         raise problem or OSError("the name has no address")
 
     def give(self, connection: Connection) -> None:
         """Put back a connection that has answered all it was asked."""
         if connection.reusable():
-            connection.used = True
+            connection.used, connection.connecting = True, 0.0
             self._idle.append(connection)
         else:
             connection.close()
@@ -92,15 +94,16 @@ class MemcachedTransport:
 
     def __init__(self, nodes: Iterable[NodeConfig], connect_timeout: float, timeout: float) -> None:
         self._timeout = timeout
-        self._nodes = {config.name: Node(config, connect_timeout, timeout) for config in nodes}
+        self._nodes = {config.name: Node(config, connect_timeout) for config in nodes}
 
     def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
         """Send every (node name, command) before reading any answer; return the answers in order. Never raises."""
         flights: list[_Flight | Answer] = []
         try:
-            for name, command in requests:
-                flights.append(self._launch(self._nodes[name], command))
             deadline = time.monotonic() + self._timeout
+            for name, command in requests:
+                flights.append(self._launch(self._nodes[name], command, deadline))
+            deadline += sum(flight.connection.connecting for flight in flights if isinstance(flight, _Flight))
             for index, (name, command) in enumerate(requests):
                 flight = flights[index]
                 if isinstance(flight, _Flight):
@@ -118,7 +121,7 @@ class MemcachedTransport:
         for node in self._nodes.values():
             node.close()
 
-    def _launch(self, node: Node, command: Command, *, fresh: bool = False) -> _Flight | Answer:
+    def _launch(self, node: Node, command: Command, deadline: float, *, fresh: bool = False) -> _Flight | Answer:
         try:
             connection = node.open() if fresh or isinstance(command, Ping) else node.take()
         except FAULTS as error:
@@ -128,15 +131,15 @@ class MemcachedTransport:
             return CONFLICT
         newest = node.opened
         try:
-            if not connection.fits(command, time.monotonic() + self._timeout):
+            if not connection.fits(command, deadline):
                 node.give(connection)
                 return TooLarge("over the server's item limit")
-            connection.send(command)
+            connection.send(command, deadline)
         except BaseException as error:
             connection.close()
             if not isinstance(error, FAULTS):
                 raise
-            return self._broken(node, command, connection, error)
+            return self._broken(node, command, connection, error, deadline)
         return _Flight(connection, newest)
 
     def _land(self, node: Node, command: Command, flight: _Flight, deadline: float) -> Answer:
@@ -145,14 +148,16 @@ class MemcachedTransport:
             answer = connection.receive(command, deadline, flight.newest)
         except FAULTS as error:
             connection.close()
-            landed = self._broken(node, command, connection, error)
+            landed = self._broken(node, command, connection, error, deadline)
             if isinstance(landed, _Flight):
                 return self._land(node, command, landed, deadline)
             return landed
         node.give(connection)
         return answer
 
-    def _broken(self, node: Node, command: Command, connection: Connection, error: BaseException) -> _Flight | Answer:
+    def _broken(
+        self, node: Node, command: Command, connection: Connection, error: BaseException, deadline: float
+    ) -> _Flight | Answer:
         """A connection that has served before may just have been closed while idle: once more, on a fresh one."""
         if not connection.used or isinstance(error, TimeoutError | ProtocolError):
             return _failed(error)
@@ -161,7 +166,7 @@ class MemcachedTransport:
             return _failed(error)
         if isinstance(command, Put) and command.token is not None:
             return CONFLICT  # the token died with the connection; whether it was stored, a new read tells
-        return self._launch(node, command, fresh=True)
+        return self._launch(node, command, deadline, fresh=True)
 
 
 def _read_before(command: Command, connection: Connection) -> bool:
