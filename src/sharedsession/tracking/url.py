@@ -1,0 +1,170 @@
+"""The id as a path parameter of the URL: `/path;jsessionid=<id>?query` (as servlet containers write it)."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+from urllib.parse import SplitResult, quote, unquote, urlsplit
+
+#: URL ids that are looked at in one request; all of them are removed.
+MOST_PARAMETERS = 100
+
+_DEFAULT_PORTS = {"http": 80, "https": 443}
+# What no URL may hold as it is (RFC 3986). Browsers drop some of these and read "\" as "/": where such a link leads
+# cannot be told from its text.
+_UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+_ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
+
+
+class Place(NamedTuple):
+    """Where the request is, as the client sees it: what links are relative to, and what is in reach of the session."""
+
+    scheme: str
+    #: Host and, unless it is the scheme's default, port, as in the Host header.
+    host: str
+    #: Mount point of the application; "/" at the root.
+    mount: str
+    #: Path of the request, percent-encoded, without the id.
+    path: str
+    #: Query string of the request, without "?".
+    query: str
+
+
+class UrlParameter:
+    """Finds, removes and adds the id in URLs.
+
+    Args:
+        name: the parameter's name.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._pattern = re.compile(rf";{re.escape(name)}=([^;/?#]*)")
+
+    # -- in --------------------------------------------------------------------------------------------------------
+
+    def take(self, environ: dict[str, object]) -> list[str]:
+        """Remove the parameter from the paths in environ; return the ids found, first one first."""
+        path = str(environ.get("PATH_INFO", ""))
+        if self._name not in path:
+            return []
+        found = [match[1] for match in self._matches(path)]
+        environ["PATH_INFO"] = self.strip_decoded(path)
+        for copy in ("REQUEST_URI", "RAW_URI"):
+            if copy in environ:
+                environ[copy] = self.strip(str(environ[copy]))
+        return found
+
+    def strip_decoded(self, path: str) -> str:
+        """Return a decoded path without the parameter; other parameters stay."""
+        return self._pattern.sub("", path)
+
+    def strip(self, url: str) -> str:
+        """Return a URL without the parameter in its path, however it is percent-encoded there."""
+        end = re.search(r"[?#]", url)
+        path, rest = (url[: end.start()], url[end.start() :]) if end else (url, "")
+        return self._strip_encoded(path) + rest
+
+    def _matches(self, path: str) -> Iterator[re.Match[str]]:
+        for number, match in enumerate(self._pattern.finditer(path)):
+            if number == MOST_PARAMETERS:
+                return
+            yield match
+
+    def _strip_encoded(self, path: str) -> str:
+        if self._name not in path and "%" not in path:
+            return path
+        # One item a decoded character: a match in the decoded text is cut out of the encoded one.
+        raw = _ESCAPE.findall(path)
+        decoded = "".join(chr(int(piece[1:], 16)) if len(piece) == 3 else piece for piece in raw)
+        kept: list[str] = []
+        start = 0
+        for match in self._pattern.finditer(decoded):
+            kept += raw[start : match.start()]
+            start = match.end()
+        return "".join(kept + raw[start:])
+
+    # -- out -------------------------------------------------------------------------------------------------------
+
+    def encode(self, url: str, session_id: str, place: Place) -> str:
+        """Return `url` with the id as parameter of its path, if the URL leads back to this application.
+
+        Same scheme, host, port and mount point; a relative URL is resolved against the request only to see where it
+        leads and stays relative. An id that is there already is replaced. Any other URL is returned as it is.
+        """
+        parts = _split(url)
+        if parts is None or not _same_origin(parts, place):
+            return url
+        path = self._strip_encoded(parts.path)
+        if not path:
+            path = "/" if parts.netloc else place.path
+        if not _inside(_resolve(path, place.path), place.mount):
+            return url
+        query = f"?{place.query}" if _keeps_query(url, parts) and place.query else url_query(url)
+        origin = url[: len(url) - len(url.split("//", 1)[1])] + parts.netloc if parts.netloc else ""
+        fragment = url[url.index("#") :] if "#" in url else ""
+        return f"{origin}{path};{self._name}={session_id}{query}{fragment}"
+
+
+def url_query(url: str) -> str:
+    """Return a URL's query with its "?", "" when it has none: "page?" keeps its empty one."""
+    head = url.split("#", 1)[0]
+    mark = head.find("?")
+    return "" if mark < 0 else head[mark:]
+
+
+def quote_path(path: str) -> str:
+    """Return a decoded path (bytes as latin-1, PEP 3333) percent-encoded as in a URL."""
+    return quote(path.encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~-._")
+
+
+def _split(url: str) -> SplitResult | None:
+    """Return a URL's parts; None when where it leads cannot be told from its text."""
+    if _UNSAFE.search(url) or url.startswith("///"):
+        return None
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+    except ValueError:
+        return None
+    # "http:page" and "http:///page" are read differently by different clients.
+    return None if parts.scheme and not parts.netloc else parts
+
+
+def _same_origin(parts: SplitResult, place: Place) -> bool:
+    if not parts.netloc:
+        return not parts.scheme
+    scheme = parts.scheme or place.scheme
+    own = urlsplit(f"//{place.host}")
+    port = parts.port or _DEFAULT_PORTS.get(scheme)
+    own_port = own.port or _DEFAULT_PORTS.get(place.scheme)
+    return scheme == place.scheme and parts.hostname == own.hostname and port == own_port
+
+
+def _keeps_query(url: str, parts: SplitResult) -> bool:
+    """An empty or fragment-only reference means the same document, query and all (RFC 3986 5.2.2)."""
+    return not parts.netloc and not parts.path and "?" not in url.split("#", 1)[0]
+
+
+def _resolve(path: str, base: str) -> str:
+    """Return the absolute path that a path reference leads to (RFC 3986 5.2.3 and 5.2.4)."""
+    whole = path if path.startswith("/") else base[: base.rfind("/") + 1] + path
+    return "/" + "/".join(_without_dots(whole.split("/")[1:]))
+
+
+def _without_dots(segments: Iterable[str]) -> list[str]:
+    kept: list[str] = []
+    dots = ""
+    for segment in segments:
+        dots = segment.lower().replace("%2e", ".") if segment[:1] in (".", "%") else ""
+        if dots == "..":
+            del kept[-1:]
+        elif dots != ".":
+            kept.append(segment)
+    return [*kept, ""] if dots in (".", "..") else kept
+
+
+def _inside(path: str, mount: str) -> bool:
+    path, mount = unquote(path), unquote(mount).rstrip("/")
+    return path == mount or path.startswith(mount + "/")
