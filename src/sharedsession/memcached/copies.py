@@ -228,6 +228,8 @@ class Copies:
             StoreUnavailableError: fewer copies than required have taken it.
             SessionTooLargeError: a node refused the record for its size.
         """
+        # A token is used only for a record that contains what was read with it.
+        base = reduce(merge, (copy.record for copy in self._records.values()), base)
         record = change(base)
         done = set(taken)
         pending = self._with_stand_ins(list(nodes) or self.current(), done)
