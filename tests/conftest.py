@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import settings
-from servers import Memcached
+from servers import Memcached, StartMemcached
 
 from sharedsession.memcached.node import Node
 
 # Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
 settings.load_profile("reproducible")
-
-StartMemcached = Callable[..., Memcached]
 
 
 @pytest.fixture

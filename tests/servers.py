@@ -7,7 +7,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 START_TIMEOUT = 10.0
 
@@ -104,3 +104,7 @@ class Memcached:
         """Return the server's numeric statistics."""
         fields = [line.split() for line in self.command(b"stats").decode().splitlines()]
         return {field[1]: int(field[2]) for field in fields if len(field) == 3 and field[2].isdigit()}
+
+
+#: The fixture `start_memcached`: start(name="n1", options=()) returns a running server.
+StartMemcached = Callable[..., Memcached]

@@ -126,6 +126,8 @@ class Life:
         self._ending: list[Loaded] = []
         self._moving = False
         self._ensured = False
+        # It ended while this request ran: nothing of the request is stored any more.
+        self._gone = False
         # The client's id was moved a moment ago: another response is bringing it the new one.
         self._late = False
         self._owed = Tell.NOTHING
@@ -357,6 +359,8 @@ class Life:
     def _situation(self) -> Situation:
         if self._attributes is None or not self.available:
             return Situation.UNTOUCHED
+        if self._gone:
+            return Situation.GONE
         if self._manager.end_when_emptied and self._emptied():
             self.invalidate()
         if self._loaded is not None:
@@ -451,7 +455,11 @@ class Life:
     def _adopt(self, outcome: Loaded | Absent, changes: Changes) -> bool:
         if isinstance(outcome, Absent):
             # It ended or moved meanwhile; the response that did so tells the client.
-            self._manager.stats.count(f"dropped_{outcome.why.value}")
+            self._manager.stats.count(f"late_{outcome.why.value}")
+            self._loaded, self._id = self._where_it_went(outcome), None
+            self._gone = self._loaded is None
+            if self._loaded is not None:
+                self._settled(self._loaded, changes)
             return False
         self._loaded = outcome
         self._settled(outcome, changes)
@@ -466,6 +474,7 @@ class Situation(Enum):
     """What a request has made of its session, as seen at commit."""
 
     UNTOUCHED = "untouched"
+    GONE = "ended by another request"
     EMPTY = "new and empty"
     LATE = "new under an id that was moved a moment ago"
     NEW = "new"
@@ -480,6 +489,7 @@ class Situation(Enum):
 #: The whole policy of a commit: situation -> (what the store does, what the client is told).
 COMMIT_TABLE: dict[Situation, tuple[Callable[[Life], bool], Tell]] = {
     Situation.UNTOUCHED: (Life.do_nothing, Tell.NOTHING),
+    Situation.GONE: (Life.do_nothing, Tell.NOTHING),
     Situation.EMPTY: (Life.do_nothing, Tell.NOTHING),
     Situation.LATE: (Life.do_withhold, Tell.NOTHING),
     Situation.NEW: (Life.do_create, Tell.ID),

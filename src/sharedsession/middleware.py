@@ -82,6 +82,11 @@ class SessionMiddleware(Diagnostics):
         """What this middleware is made of."""
         return self._parts
 
+    def close(self) -> None:
+        """Close idle connections and end the probing; for programs that drop a middleware, such as tests."""
+        self.parts.health.close()
+        self.parts.transport.close()
+
     def _publish(self, environ: dict[str, Any], session: Session) -> None:
         sessions = environ.get(SESSIONS_KEY, {})
         # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
@@ -113,6 +118,7 @@ class Response:
             if self._left:
                 raise
             return self.refuse()
+        written = self._left
         try:
             if self._started is not None and not self._left:
                 self._commit()
@@ -122,7 +128,12 @@ class Response:
         if self._replaced:
             _close(body)
             return self.unavailable()
-        return self._body(body)
+        if type(body) in (list, tuple) or self._is_file_wrapper(body):
+            # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
+            if written:
+                self.finish()
+            return body
+        return _Body(self, body)
 
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
         """Take the application's status and headers (start_response of PEP 3333)."""
@@ -185,12 +196,6 @@ class Response:
         self._exchange.headers_sent()
 
     # -- body ------------------------------------------------------------------------------------------------------
-
-    def _body(self, body: Iterable[bytes]) -> Iterable[bytes]:
-        if self._left and (isinstance(body, list | tuple) or self._is_file_wrapper(body)):
-            # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
-            return body
-        return _Body(self, body)
 
     def _is_file_wrapper(self, body: object) -> bool:
         wrapper = self._environ.get("wsgi.file_wrapper")

@@ -87,6 +87,8 @@ class Connection(Client):  # type: ignore[misc]
         self.connecting = time.monotonic() - start
 
     def _write(self, data: bytes, deadline: float) -> None:
+        if self.sock is None:
+            raise OSError("the connection is closed")
         self.sock.settimeout(_until(deadline))
         self.sock.sendall(self._greeting + data)
         self._greeting = b""

@@ -228,6 +228,7 @@ class Copies:
             StoreUnavailableError: fewer copies than required have taken it.
             SessionTooLargeError: a node refused the record for its size.
         """
+        base = self.merged(base)
         record = change(base)
         done = set(taken)
         pending = self._with_stand_ins(list(nodes) or self.current(), done)
@@ -256,6 +257,10 @@ class Copies:
         if conflicts:
             self._cluster.stats.count("conflicts")
         return conflicts
+
+    def merged(self, record: Record) -> Record:
+        """Return the record with all that the copies are known to hold: only that may be written with their tokens."""
+        return reduce(merge, (copy.record for copy in self._records.values()), record)
 
     def write_one(self, node: str, record: Record) -> Answer:
         """Store `record` on one copy, once: the compare-and-swap that decides a transaction or a move.

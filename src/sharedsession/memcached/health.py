@@ -28,6 +28,10 @@ class Health(Protocol):
         """Note that the node answered."""
         ...
 
+    def close(self) -> None:
+        """End the probing."""
+        ...
+
 
 class ProbedHealth:
     """Marks failing nodes down and probes them from a thread of its own, off the request path, one at a time.
@@ -53,10 +57,11 @@ class ProbedHealth:
     def mark_down(self, node: str, reason: str) -> None:
         """Ask the node no more until a probe finds it well; one log line for each change."""
         with self._lock:
-            if node in self._down:
-                return
+            known = node in self._down
             self._down[node] = reason
             self._start_probing()
+        if known:
+            return
         self._stats.count("node_down")
         logger.warning("memcached node %s marked down: %s", node, reason)
 
@@ -80,14 +85,27 @@ class ProbedHealth:
         self._prober = None
 
     def _start_probing(self) -> None:
-        if self._prober is None:
-            self._prober = threading.Thread(target=self._run, name="sharedsession-probe", daemon=True)
-            self._prober.start()
+        if self._prober is not None or self._stop.is_set():
+            return
+        prober = threading.Thread(target=self._run, name="sharedsession-probe", daemon=True)
+        try:
+            prober.start()
+        except RuntimeError:  # no thread to be had: the next failure of the node tries again
+            logger.exception("cannot probe memcached nodes that are marked down")
+        else:
+            self._prober = prober
+
+    def _answers(self, node: str) -> bool:
+        try:
+            return not self._probe(node)
+        except Exception:  # noqa: BLE001  # whatever it was, the other nodes must still be probed
+            logger.exception("probing memcached node %s failed", node)
+            return False
 
     def _run(self) -> None:
         while not self._stop.is_set():
             for node in list(self._down):
-                if not self._probe(node):
+                if self._answers(node):
                     self.mark_up(node)
             with self._lock:
                 if not self._down:
@@ -107,4 +125,7 @@ class AlwaysUp:
         """Do nothing: it cannot fail."""
 
     def mark_up(self, node: str) -> None:
+        """Do nothing."""
+
+    def close(self) -> None:
         """Do nothing."""

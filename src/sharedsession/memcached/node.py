@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import time
+import weakref
 from collections import deque
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -32,6 +33,7 @@ class Node:
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
         renew_after_fork(self)
+        weakref.finalize(self, _close_all, self._idle)
 
     def take(self) -> Connection:
         """Return a connection for one command; `give` it back or close it."""
@@ -64,15 +66,19 @@ class Node:
 
     def close(self) -> None:
         """Close the idle connections."""
-        while True:
-            try:
-                self._idle.pop().close()
-            except IndexError:
-                return
+        _close_all(self._idle)
 
     def renew(self) -> None:
         """Drop connections inherited by a fork: two processes on one socket would get each other's replies."""
         self.close()  # closes the child's descriptors; the parent's connections stay open
+
+
+def _close_all(idle: deque[Connection]) -> None:
+    while True:
+        try:
+            idle.pop().close()
+        except IndexError:
+            return
 
 
 class _Flight(NamedTuple):
@@ -107,7 +113,9 @@ class MemcachedTransport:
             for index, (name, command) in enumerate(requests):
                 flight = flights[index]
                 if isinstance(flight, _Flight):
-                    flights[index] = self._land(self._nodes[name], command, flight, deadline)
+                    flights[index], connection = self._land(self._nodes[name], command, flight, deadline)
+                    if connection is not None:  # only now: an interrupt above must find it in flight, not idle
+                        self._nodes[name].give(connection)
         except BaseException:
             # A worker's time-out (gunicorn, gevent) in mid reply: what is unread must never meet another request.
             for flight in flights:
@@ -142,7 +150,8 @@ class MemcachedTransport:
             return self._broken(node, command, connection, error, deadline)
         return _Flight(connection, newest)
 
-    def _land(self, node: Node, command: Command, flight: _Flight, deadline: float) -> Answer:
+    def _land(self, node: Node, command: Command, flight: _Flight, deadline: float) -> tuple[Answer, Connection | None]:
+        """Return the answer and the connection that can be used again, if any."""
         connection = flight.connection
         try:
             answer = connection.receive(command, deadline, flight.newest)
@@ -151,14 +160,13 @@ class MemcachedTransport:
             landed = self._broken(node, command, connection, error, deadline)
             if isinstance(landed, _Flight):
                 return self._land(node, command, landed, deadline)
-            return landed
-        node.give(connection)
-        return answer
+            return landed, None
+        return answer, connection
 
     def _broken(
         self, node: Node, command: Command, connection: Connection, error: BaseException, deadline: float
     ) -> _Flight | Answer:
-        """A connection that has served before may just have been closed while idle: once more, on a fresh one."""
+        """A connection that was idle may just have been closed by the server: once more, on a fresh one."""
         if not connection.used or isinstance(error, TimeoutError | ProtocolError):
             return _failed(error)
         node.close()

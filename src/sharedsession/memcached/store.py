@@ -185,6 +185,11 @@ class Store:
         Raises:
             StoreUnavailableError: it was not stored on enough copies, or nobody can say whether it was.
         """
+        standing = loaded.copies.merged(loaded.record)
+        if standing.state:
+            return self._absent(standing)
+        if standing != loaded.record:
+            return Again(Loaded(standing, loaded.copies, loaded.at))
         node, base, stamp = self._decider(loaded)
         record = self._adding(changes, stamp)(base)
         answer = loaded.copies.write_one(node, record)
