@@ -10,7 +10,7 @@ from .errors import (
     StoreError,
     StoreUnavailableError,
 )
-from .middleware import SessionMiddleware, get_session
+from .middleware import SessionMiddleware, encode_redirect_url, encode_url, get_session, hidden_field
 from .session import Session
 
 register_type = _VALUES.register
@@ -26,6 +26,9 @@ __all__ = [
     "SharedSessionError",
     "StoreError",
     "StoreUnavailableError",
+    "encode_redirect_url",
+    "encode_url",
     "get_session",
+    "hidden_field",
     "register_type",
 ]

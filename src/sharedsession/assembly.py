@@ -21,7 +21,7 @@ from .memcached.store import Store
 from .memory import MemoryTransport
 from .nodelist import NodeConfig
 from .stats import Stats, logger
-from .tracking.cookie import CookieTracking
+from .tracking.tracking import Tracking
 from .values import ValueCodec
 
 #: The codec of attribute values of every middleware in this process.
@@ -66,6 +66,7 @@ def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy:
     interval = config.max_inactive_interval or 0
     store = Store(cluster, interval)
     ids = IdFactory(keys, config.key_prefix, config.route)
+    tracking = Tracking(config)
     manager = Manager(
         store,
         ids,
@@ -76,10 +77,11 @@ def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy:
         sticky=config.sticky,
         empty_when_unavailable=config.on_unavailable == "empty",
         end_when_emptied=end_when_emptied,
+        beyond_cookies=tracking.needs_entry,
     )
     built = Policy(
         manager,
-        CookieTracking(config.cookie),
+        tracking,
         trusted_proxies=config.trusted_proxies,
         slide_always=config.slide_always,
         save_on_5xx=config.save_on_5xx,

@@ -19,6 +19,10 @@ MIN_SECRET_BYTES = 16
 #: What `nodes` says when the in-process store is meant although several processes run.
 MEMORY = "memory"
 
+#: What crawlers have in their User-Agent (those of Tomcat's CrawlerSessionManagerValve, and their kin).
+CRAWLERS = r"(?i)bot\b|crawl|spider|slurp|feedfetcher|mediapartners|facebookexternalhit|archiver"
+
+_PARAMETER = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,31}")
 _ROUTE = re.compile(r"[A-Za-z0-9_]{1,32}")
 # RFC 6265 section 4.1.1: a cookie name is an RFC 7230 token.
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
@@ -133,6 +137,12 @@ class SessionConfig:
     max_lifetime: int | None = None
     #: True: a request that does not touch the session prolongs it too, as in Tomcat (one memcached read each).
     slide_always: bool = False
+    #: How ids travel: "cookie", "url" (`;jsessionid=`), "form" (a hidden POST field); each that is named is on.
+    tracking: tuple[str, ...] = ("cookie",)
+    #: Name of the path parameter and of the form field.
+    parameter: str = "jsessionid"
+    #: Regular expression of User-Agents that get no ids in URLs and forms: they would publish them. "": none.
+    crawlers: str = CRAWLERS
     #: The session cookie.
     cookie: CookieConfig = field(default_factory=CookieConfig)
     #: How many proxies' X-Forwarded-Proto, -Host and -Prefix are believed.
@@ -223,9 +233,28 @@ class SessionConfig:
             "on_unavailable",
             f"{self.on_unavailable!r} is not 'error' or 'empty'",
         )
+        self._check_tracking()
         _require_list("ignore_paths", self.ignore_paths, "path prefixes")
         for path in self.ignore_paths:
             _require(_matches(_PATH, path), "ignore_paths", f"{path!r} does not start with '/'")
+
+    def _check_tracking(self) -> None:
+        _require_list("tracking", self.tracking, "'cookie', 'url' and 'form'")
+        known = {"cookie", "url", "form"}
+        _require(
+            bool(self.tracking) and known.issuperset(self.tracking),
+            "tracking",
+            f"{self.tracking!r} is not a choice of 'cookie', 'url' and 'form'",
+        )
+        _require(
+            _matches(_PARAMETER, self.parameter),
+            "parameter",
+            f"{self.parameter!r} is not a letter and up to 31 letters, digits, '_' or '-'",
+        )
+        try:
+            re.compile(self.crawlers)
+        except (re.error, TypeError) as error:
+            raise ConfigError("crawlers", f"{self.crawlers!r} is not a regular expression: {error}") from error
 
 
 def build_config(*sources: Mapping[str, Any]) -> SessionConfig:
@@ -241,7 +270,7 @@ def build_config(*sources: Mapping[str, Any]) -> SessionConfig:
     for source in reversed(sources):
         merged.update(_flatten(source))
     cookie = {name.removeprefix("cookie_"): merged.pop(name) for name in list(merged) if name.startswith("cookie_")}
-    for name in ("secret_key_fallbacks", "ignore_paths"):
+    for name in ("secret_key_fallbacks", "ignore_paths", "tracking"):
         if isinstance(merged.get(name), list):
             merged[name] = tuple(merged[name])
     return SessionConfig(**merged, cookie=CookieConfig(**cookie))

@@ -34,6 +34,8 @@ class Update(NamedTuple):
     id: str = ""
     #: Seconds the client keeps the id; None: until the browser closes.
     max_age: int | None = None
+    #: The id may go into a cookie: False for one that came by URL or form, which stays where it is.
+    by_cookie: bool = True
 
 
 NOTHING = Update(Tell.NOTHING)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
+
+from markupsafe import Markup
 
 from .dialogue import NOTHING, Update
 from .errors import StoreUnavailableError
 from .manager import Life, Manager
 from .session import Session
-from .tracking.caching import vary_on_cookie
-from .tracking.cookie import CookieTracking, Headers
+from .tracking.caching import Headers, vary_on_cookie
+from .tracking.tracking import Tracking, protect
 from .view import RequestView
 
 
@@ -29,7 +32,7 @@ class Policy:
     def __init__(
         self,
         manager: Manager,
-        tracking: CookieTracking,
+        tracking: Tracking,
         *,
         trusted_proxies: int = 0,
         slide_always: bool = False,
@@ -54,12 +57,16 @@ class Exchange:
         environ: the WSGI environ, as it is at entry.
     """
 
-    __slots__ = ("_abandoned", "_life", "_policy", "_view", "session")
+    __slots__ = ("_abandoned", "_emitted", "_life", "_policy", "_view", "session")
 
-    def __init__(self, policy: Policy, environ: dict[str, object]) -> None:
+    def __init__(self, policy: Policy, environ: dict[str, Any]) -> None:
         self._policy = policy
+        tracking = policy.tracking
+        trail = tracking.enter(environ) if tracking.needs_entry else None
         view = self._view = RequestView(environ, policy.trusted_proxies)
-        self._life: Life = policy.manager.open(lambda: policy.tracking.resolve(view), slide=lambda: view.slide)
+        self._life: Life = policy.manager.open(lambda: tracking.resolve(view, trail), slide=lambda: view.slide)
+        # An id has gone into a URL or a form of the response.
+        self._emitted = False
         # The response is an error after which nothing is saved.
         self._abandoned = False
         #: What the application gets.
@@ -80,8 +87,12 @@ class Exchange:
         life = self._life
         if self._policy.slide_always and not life.accessed:
             life.touch()
-        if not life.accessed:
-            return
+        if life.accessed:
+            self._commit(life, status, headers)
+        if self._policy.tracking.needs_entry:
+            self._carry_on(headers)
+
+    def _commit(self, life: Life, status: int, headers: Headers) -> None:
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
         update = life.finish(save=not self._abandoned)
         self._policy.tracking.apply(self._aged(update), self._view, headers)
@@ -96,6 +107,32 @@ class Exchange:
         """
         if self._life.accessed and not self._abandoned:
             self._life.finish()
+
+    def _carry_on(self, headers: Headers) -> None:
+        """Put the id into redirects, and keep a response with ids in it to this client."""
+        carried = self.carried()
+        if carried is not None and self._policy.tracking.encode_headers(carried, self._view, headers):
+            self._emitted = True
+        if self._emitted:
+            protect(headers)
+
+    def carried(self) -> str | None:
+        """Return the id that URLs and forms of this response carry, if any."""
+        return self._life.carried() if self._policy.tracking.carries(self._view) else None
+
+    def encode_url(self, url: str) -> str:
+        """Return the URL with the session id, for a client without cookies."""
+        carried = self.carried()
+        encoded = url if carried is None else self._policy.tracking.encode_url(url, carried, self._view)
+        self._emitted = self._emitted or encoded != url
+        return encoded
+
+    def hidden_field(self) -> Markup:
+        """Return the hidden form field with the session id, empty when none is needed."""
+        carried = self.carried()
+        field = Markup() if carried is None else self._policy.tracking.hidden_field(carried)
+        self._emitted = self._emitted or bool(field)
+        return field
 
     def headers_sent(self) -> None:
         """Note that no cookie can be sent any more."""

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import flask
 from flask.sessions import NullSession, SessionInterface, SessionMixin
+from markupsafe import Markup
 
+from . import middleware
 from .assembly import Parts, assemble
 from .config import SETTING_PREFIX, all_options, build_config, read_environment
 from .errors import ConfigError
 from .exchange import Exchange
 from .manager import Life
-from .middleware import IGNORED_KEY, SESSION_KEY, SessionMiddleware
+from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
 from .session import Session
 
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ class SharedSession(SessionMiddleware):
         self._flask = app
         self._app = app.wsgi_app
         app.extensions[_EXTENSION] = self
+        app.jinja_env.globals.update(encode_url=encode_url, hidden_field=hidden_field)
         app.session_interface = SharedSessionInterface(self)
         app.wsgi_app = self  # type: ignore[method-assign]
 
@@ -141,6 +144,19 @@ class SharedSession(SessionMiddleware):
         )
 
 
+def encode_url(url: str) -> str:
+    """Return a URL of the app with the session id, for a client without cookies; a global of Jinja templates too.
+
+    Use it around `url_for`: `encode_url(url_for("cart"))`.
+    """
+    return middleware.encode_url(flask.request.environ, url)
+
+
+def hidden_field() -> Markup:
+    """Return the hidden field to be the first in a POST form, for a client without cookies; a Jinja global too."""
+    return middleware.hidden_field(flask.request.environ)
+
+
 class SharedSessionInterface(SessionInterface):
     """Hands Flask the session that the middleware opened; in a context of its own it opens and commits one itself."""
 
@@ -160,6 +176,7 @@ class SharedSessionInterface(SessionInterface):
             # A test request context, or session_transaction(): no middleware is around this environ.
             exchange = Exchange(self._extension.parts.policy, request.environ)
             request.environ[_EXCHANGE_KEY] = exchange
+            request.environ[EXCHANGE_KEY] = exchange
             request.environ[SESSION_KEY] = found = exchange.session
         return cast("FlaskSession", found)
 
@@ -220,4 +237,4 @@ def _refuse_unknown(options: Mapping[str, Any]) -> None:
         build_config(options)  # raises, naming the nearest
 
 
-__all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface", "session"]
+__all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface", "encode_url", "hidden_field", "session"]

@@ -38,6 +38,7 @@ class Manager:
         sticky: re-issue an id that arrives with another node's route.
         empty_when_unavailable: reads see an empty session while the store is away.
         end_when_emptied: a session whose last attribute was deleted ends (Flask's rule).
+        beyond_cookies: ids may come by URL or form too; one that has come back in a cookie then counts only there.
     """
 
     def __init__(
@@ -52,6 +53,7 @@ class Manager:
         sticky: bool = False,
         empty_when_unavailable: bool = False,
         end_when_emptied: bool = False,
+        beyond_cookies: bool = False,
     ) -> None:
         self.store = store
         self.ids = ids
@@ -62,6 +64,7 @@ class Manager:
         self.sticky = sticky
         self.empty_when_unavailable = empty_when_unavailable
         self.end_when_emptied = end_when_emptied
+        self.beyond_cookies = beyond_cookies
         self._routed = self._strayed = 0
 
     def open(self, requested: Callable[[], Iterable[Requested]], *, slide: Callable[[], bool]) -> Life:
@@ -126,8 +129,11 @@ class Life:
         self._ending: list[Loaded] = []
         self._moving = False
         self._ensured = False
+        self._changed_id = False
         # It ended while this request ran: nothing of the request is stored any more.
         self._gone = False
+        # The client showed a well-signed id in a cookie: it takes cookies.
+        self._takes_cookies = False
         # The client's id was moved a moment ago: another response is bringing it the new one.
         self._late = False
         self._owed = Tell.NOTHING
@@ -188,6 +194,26 @@ class Life:
             return self.attributes.interval
         return self._loaded.record.max_inactive_interval if self._loaded else self._manager.default_interval
 
+    def carried(self) -> str | None:
+        """Return the id that URLs and forms of the response carry; None when they carry none. Asks the store nothing.
+
+        A client that takes cookies gets none. An untouched request passes on the well-signed id it brought. A new
+        session gets its id here if there is something to store; nothing is created for the sake of a URL.
+        """
+        if self._attributes is None or not self.available:
+            shown = list(self._manager.verify(self._requested()))
+            by_cookie = any(source == "cookie" for _, source in shown)
+            return None if by_cookie or not shown else shown[0][0].text
+        if self._source == "cookie" or (self._source is None and self._takes_cookies):
+            return None
+        if self._loaded is None and self._used(self._attributes):
+            self._id = self._id or self._manager.ids.new()
+        elif self._loaded is None:
+            return None
+        elif self._reissued() and self._id:
+            return self._manager.ids.reissue(self._id.token).text
+        return self._id.text if self._id else None
+
     def _open(self) -> None:
         if self.failure is not None:
             return
@@ -203,9 +229,13 @@ class Life:
 
     def _load(self) -> None:
         shown = list(self._manager.verify(self._requested()))
+        self._takes_cookies = any(source == "cookie" for _, source in shown)
         results = self._manager.store.load_each([session_id.key for session_id, _ in shown], slide=self._slide())
         for (session_id, source), found in zip(shown, results, strict=True):
             if isinstance(found, Loaded):
+                if source != "cookie" and found.record.cookie_only:
+                    self._manager.stats.count("ids_refused_source")
+                    continue
                 self._loaded, self._source = found, source
                 self._id = session_id
                 if self._manager.sticky:
@@ -354,7 +384,9 @@ class Life:
         return self._update(tell) if stands else NOTHING
 
     def _update(self, tell: Tell) -> Update:
-        return Update(tell, self._id.text if self._id else "")
+        # An id that came by URL or form is never promoted to a cookie, except by change_id.
+        by_cookie = self._source in ("cookie", None) or self._changed_id
+        return Update(tell, self._id.text if self._id else "", by_cookie=by_cookie)
 
     def _situation(self) -> Situation:
         if self._attributes is None or not self.available:
@@ -365,7 +397,7 @@ class Life:
             self.invalidate()
         if self._loaded is not None:
             return self._situation_of_known(self._loaded)
-        used = self._ensured or (self._attributes.touched() and any(self._attributes.names()))
+        used = self._used(self._attributes)
         if self._ending:
             return Situation.REPLACED if used else Situation.ENDED
         if not used:
@@ -379,6 +411,10 @@ class Life:
             return Situation.REISSUED
         return Situation.CHANGED if self._changes() else Situation.READ
 
+    def _used(self, attributes: Attributes) -> bool:
+        """Whether a new session has something to store."""
+        return self._ensured or (attributes.touched() and any(attributes.names()))
+
     def _emptied(self) -> bool:
         attributes = self.attributes
         return self._loaded is not None and attributes.emptied()
@@ -391,7 +427,11 @@ class Life:
         return self._id.outdated or (self._manager.sticky and self._id.route != ids.route)
 
     def _changes(self) -> Changes:
-        return self.attributes.changes()
+        changes = self.attributes.changes()
+        binds = self._manager.beyond_cookies and self._source == "cookie" and self._loaded is not None
+        if binds and self._loaded and not self._loaded.record.cookie_only:
+            return changes._replace(cookie_only=True)
+        return changes
 
     # The steps of the commit table: do what the row says, and say whether the client's id stands.
 
@@ -427,6 +467,7 @@ class Life:
         changes = self._changes()
         new_id = self._id or self._manager.ids.new()
         self._moving = False
+        self._changed_id = True
         self._manager.stats.count("id_changes")
         return self._adopt(self._manager.store.move(self._known(), new_id.key, changes), changes)
 

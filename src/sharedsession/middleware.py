@@ -8,6 +8,8 @@ from itertools import chain, islice
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
+from markupsafe import Markup
+
 from .assembly import Parts, assemble
 from .config import SessionConfig, build_config, read_environment
 from .diagnostics import Diagnostics
@@ -23,6 +25,8 @@ SESSION_KEY = "sharedsession.session"
 #: environ key of a dict: cookie name -> (middleware, session), of every middleware around the application.
 SESSIONS_KEY = "sharedsession.sessions"
 
+#: environ key of the innermost middleware's exchange, which knows the URLs of the request.
+EXCHANGE_KEY = "sharedsession.exchange"
 #: environ key that is set where `ignore_paths` has it that there is no session.
 IGNORED_KEY = "sharedsession.ignored"
 
@@ -74,7 +78,7 @@ class SessionMiddleware(Diagnostics):
                 "name memcached nodes, or say nodes='memory' if that is meant",
             )
         exchange = Exchange(self._policy, environ)
-        self._publish(environ, exchange.session)
+        self._publish(environ, exchange)
         return Response(exchange, environ, start_response).run(self._app)
 
     @property
@@ -87,13 +91,14 @@ class SessionMiddleware(Diagnostics):
         self.parts.health.close()
         self.parts.transport.close()
 
-    def _publish(self, environ: dict[str, Any], session: Session) -> None:
+    def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         sessions = environ.get(SESSIONS_KEY, {})
         # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
         if self._name in sessions and sessions[self._name][0] is not self:
             raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-        environ[SESSIONS_KEY] = {**sessions, self._name: (self, session)}
-        environ[SESSION_KEY] = session
+        environ[SESSIONS_KEY] = {**sessions, self._name: (self, exchange.session)}
+        environ[SESSION_KEY] = exchange.session
+        environ[EXCHANGE_KEY] = exchange
 
 
 class Response:
@@ -298,3 +303,28 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
         raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")
     session: Session = found
     return session
+
+
+def encode_url(environ: dict[str, Any], url: str) -> str:
+    """Return a URL of the application with the session id, for a client that has shown no cookie.
+
+    Unchanged where the client takes cookies, where there is no session (none is created), where URL tracking is off,
+    for crawlers, and for URLs that do not lead back to the application: another scheme, host, port or mount point.
+    Relative, empty, query-only and fragment-only URLs keep the session; an id in the URL is replaced.
+    """
+    exchange = environ.get(EXCHANGE_KEY)
+    return url if exchange is None else str(exchange.encode_url(url))
+
+
+def encode_redirect_url(environ: dict[str, Any], url: str) -> str:
+    """Same as `encode_url`; the headers Location, Content-Location and Refresh are encoded without it."""
+    return encode_url(environ, url)
+
+
+def hidden_field(environ: dict[str, Any]) -> Markup:
+    """Return `<input type="hidden" ...>` with the session id, to be the first field of a POST form.
+
+    Empty where the client takes cookies, where there is no session, where form tracking is off, and for crawlers.
+    """
+    exchange = environ.get(EXCHANGE_KEY)
+    return Markup() if exchange is None else Markup(exchange.hidden_field())

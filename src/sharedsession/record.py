@@ -64,6 +64,8 @@ class Record(NamedTuple):
     closed: int = 0
     #: Node whose compare-and-swap decides transactions, with the epoch of that choice: (epoch, node).
     decider: tuple[int, str] = (0, "")
+    #: The id has come back in a cookie: from then on it counts only there, not in URLs and forms.
+    cookie_only: bool = False
 
     @property
     def version(self) -> int:
@@ -93,9 +95,11 @@ class Changes(NamedTuple):
     cleared: bool = False
     #: New max inactive interval in seconds, 0 for never; None when unchanged.
     interval: int | None = None
+    #: From now on the id counts only in cookies.
+    cookie_only: bool = False
 
     def __bool__(self) -> bool:
-        return bool(self.values or self.deleted or self.cleared or self.interval is not None)
+        return bool(self.values or self.deleted or self.cleared or self.interval is not None or self.cookie_only)
 
 
 def merge(a: Record, b: Record) -> Record:
@@ -113,6 +117,7 @@ def merge(a: Record, b: Record) -> Record:
         entries=_merge_entries(a, b, floor),
         floor=floor,
         decider=max(a.decider, b.decider),
+        cookie_only=a.cookie_only or b.cookie_only,
     )
 
 
@@ -173,7 +178,8 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
         interval = max(interval, (changes.interval, version, writer), key=_interval_order)
     longest = max(record.longest, life(interval[0]))
     kept = _forget_old_marks(entries, now - longest - SLACK)
-    return record._replace(entries=kept, floor=floor, interval=interval, longest=longest)
+    cookie_only = record.cookie_only or changes.cookie_only
+    return record._replace(entries=kept, floor=floor, interval=interval, longest=longest, cookie_only=cookie_only)
 
 
 def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:

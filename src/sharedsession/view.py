@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import Any
+from urllib.parse import quote
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -20,13 +21,15 @@ class RequestView:
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
     """
 
-    __slots__ = ("_environ", "_host", "_mount", "_scheme", "_trusted")
+    __slots__ = ("_environ", "_host", "_mount", "_path", "_query", "_scheme", "_trusted")
 
     def __init__(self, environ: Environ, trusted_proxies: int) -> None:
         self._environ = environ
         self._trusted = trusted_proxies
         self._scheme: str = environ["wsgi.url_scheme"]
         self._mount: str = environ.get("SCRIPT_NAME", "")
+        self._path: str = environ.get("PATH_INFO", "")
+        self._query: str = environ.get("QUERY_STRING", "")
         self._host: str = environ.get("HTTP_HOST", "")
 
     @property
@@ -48,11 +51,49 @@ class RequestView:
     @property
     def mount(self) -> str:
         """Path under which the application is mounted, as the client sees it; "/" at the root."""
+        # PEP 3333: environ holds the bytes of the path as latin-1.
+        return self._client_mount().encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+
+    @property
+    def quoted_mount(self) -> str:
+        """The mount point, percent-encoded."""
+        return _quote(self._client_mount()) or "/"
+
+    @property
+    def quoted_path(self) -> str:
+        """Path of the request as the client sees it, percent-encoded, without an id."""
+        return _quote(self._client_mount() + self._path) or "/"
+
+    @property
+    def query(self) -> str:
+        """The query string, without "?"."""
+        return self._query
+
+    @property
+    def host(self) -> str:
+        """Host, and port unless it is the scheme's default, as the client addressed them."""
+        fixed = self._fixed()
+        return str(fixed["HTTP_HOST"]) or f"{fixed['SERVER_NAME']}:{fixed['SERVER_PORT']}"
+
+    @property
+    def user_agent(self) -> str:
+        """The User-Agent header."""
+        return str(self._environ.get("HTTP_USER_AGENT", ""))
+
+    @property
+    def content_type(self) -> str:
+        """The Content-Type header."""
+        return str(self._environ.get("CONTENT_TYPE", ""))
+
+    @property
+    def is_cross_site(self) -> bool:
+        """Whether the browser says that another site's page caused the request (Fetch Metadata)."""
+        return self._environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
+
+    def _client_mount(self) -> str:
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
-        path = self._mount if self._mount.startswith(prefix) else prefix + self._mount
-        # PEP 3333: environ holds the bytes of the path as latin-1.
-        return path.encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+        return self._mount if self._mount.startswith(prefix) else prefix + self._mount
 
     def _fixed(self) -> Environ:
         own: Environ = {
@@ -68,6 +109,10 @@ class RequestView:
         own.update((name, value) for name, value in self._environ.items() if name.startswith("HTTP_X_FORWARDED_"))
         ProxyFix(_no_app, x_for=0, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)(own, _no_response)
         return own
+
+
+def _quote(path: str) -> str:
+    return quote(path.encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~-._")
 
 
 def _no_app(environ: Environ, start_response: object) -> Iterable[bytes]:

@@ -39,6 +39,8 @@ class CookieTracking:
 
     def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
         """Add the Set-Cookie header that the update calls for, if any."""
+        if not update.by_cookie:
+            return
         max_age = self._config.max_age if update.max_age is None else update.max_age
         if update.tell is Tell.ID or (update.tell is Tell.AGE and update.id and max_age is not None):
             self._set(update.id, max_age, view, headers)

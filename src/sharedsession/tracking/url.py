@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
-from urllib.parse import SplitResult, quote, unquote, urlsplit
+from urllib.parse import SplitResult, unquote, urlsplit
 
 #: URL ids that are looked at in one request; all of them are removed.
 MOST_PARAMETERS = 100
@@ -112,11 +112,6 @@ def url_query(url: str) -> str:
     head = url.split("#", 1)[0]
     mark = head.find("?")
     return "" if mark < 0 else head[mark:]
-
-
-def quote_path(path: str) -> str:
-    """Return a decoded path (bytes as latin-1, PEP 3333) percent-encoded as in a URL."""
-    return quote(path.encode("latin-1", "replace"), safe="/:@!$&'()*+,;=~-._")
 
 
 def _split(url: str) -> SplitResult | None:

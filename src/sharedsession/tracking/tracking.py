@@ -1,0 +1,115 @@
+"""All ways in which an id travels, as switched on: where it is found, in which order, and how it is sent."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from markupsafe import Markup
+
+from ..config import SessionConfig
+from ..dialogue import Requested, Update
+from ..view import RequestView
+from .caching import Headers, forbid_shared_caching
+from .cookie import CookieTracking
+from .form import FormField, PeekedInput
+from .url import Place, UrlParameter
+
+#: Response headers whose URLs lead the client on.
+_LOCATIONS = ("location", "content-location")
+_REFRESH = re.compile(r"(\s*\d+\s*[;,]\s*url\s*=\s*[\"']?)([^\"']*)(.*)", re.IGNORECASE | re.DOTALL)
+
+
+class Tracking:
+    """Finds and sends ids.
+
+    Args:
+        config: which kinds are on, names, cookie and crawlers.
+    """
+
+    def __init__(self, config: SessionConfig) -> None:
+        kinds = config.tracking
+        self._cookie = CookieTracking(config.cookie) if "cookie" in kinds else None
+        self._url = UrlParameter(config.parameter) if "url" in kinds else None
+        self._form = FormField(config.parameter) if "form" in kinds else None
+        self._crawlers = re.compile(config.crawlers) if config.crawlers else None
+        #: Something else than the cookie is on.
+        self.needs_entry = self._url is not None or self._form is not None
+
+    def enter(self, environ: dict[str, Any]) -> Trail:
+        """Take the ids out of the URL, and get ready to look into the body, before the application sees either."""
+        ids = self._url.take(environ) if self._url else []
+        body = self._form.watch(environ) if self._form else None
+        return Trail(ids, body)
+
+    def resolve(self, view: RequestView, trail: Trail | None) -> Iterator[Requested]:
+        """Yield the ids that the client showed, best first: cookies, then the URL's, then the form's."""
+        if self._cookie:
+            yield from self._cookie.resolve(view)
+        # A link or a form on another site must not choose the session (RFC 9110 has no say; Fetch Metadata has).
+        if trail is None or view.is_cross_site:
+            return
+        for text in trail.url_ids:
+            yield Requested(text, "url")
+        if self._form and trail.body is not None:
+            found = self._form.find(trail.body, view.content_type)
+            if found is not None:
+                yield Requested(found, "form")
+
+    def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
+        """Add the cookie that the update calls for."""
+        if self._cookie:
+            self._cookie.apply(update, view, headers)
+
+    # -- ids in what the application writes ------------------------------------------------------------------------
+
+    def carries(self, view: RequestView) -> bool:
+        """Say whether this client may get ids in URLs and forms: crawlers would publish them."""
+        return self.needs_entry and not (self._crawlers and self._crawlers.search(view.user_agent))
+
+    def encode_url(self, url: str, session_id: str, view: RequestView) -> str:
+        """Return the URL with the id, if URLs carry ids and it leads back to the application."""
+        return self._url.encode(url, session_id, place_of(view)) if self._url else url
+
+    def hidden_field(self, session_id: str) -> Markup:
+        """Return the hidden field for a form, empty when forms carry no ids."""
+        return self._form.hidden(session_id) if self._form else Markup()
+
+    def encode_headers(self, session_id: str, view: RequestView, headers: Headers) -> bool:
+        """Put the id into the URLs of Location, Content-Location and Refresh; say whether any has changed."""
+        encoded = [(name, self._encode_header(name.lower(), value, session_id, view)) for name, value in headers]
+        changed = encoded != headers
+        headers[:] = encoded
+        return changed
+
+    def _encode_header(self, name: str, value: str, session_id: str, view: RequestView) -> str:
+        if name in _LOCATIONS:
+            return self.encode_url(value, session_id, view)
+        match = _REFRESH.fullmatch(value) if name == "refresh" else None
+        if match is None:
+            return value
+        before, url, after = match.groups()
+        return f"{before}{self.encode_url(url, session_id, view)}{after}"
+
+
+class Trail:
+    """Where a request's ids lie, apart from its cookies."""
+
+    __slots__ = ("body", "url_ids")
+
+    def __init__(self, url_ids: list[str], body: PeekedInput | None) -> None:
+        self.url_ids = url_ids
+        self.body = body
+
+
+def place_of(view: RequestView) -> Place:
+    """Return where the request is, as the client sees it."""
+    return Place("https" if view.is_https else "http", view.host, view.quoted_mount, view.quoted_path, view.query)
+
+
+def protect(headers: Headers) -> None:
+    """Keep a response with ids in it out of shared caches, and its address out of other sites' logs."""
+    forbid_shared_caching(headers)
+    if not any(name.lower() == "referrer-policy" for name, _ in headers):
+        headers.append(("Referrer-Policy", "same-origin"))
