@@ -114,10 +114,10 @@ def _unpack(body: bytes, flags: int) -> Record | None:
     try:
         if flags & _COMPRESSED:
             body = zlib.decompress(body)
-        created, interval, longest, entries, floor, state, moved_to, closed, decider = msgpack.unpackb(
+        created, interval, longest, entries, floor, state, moved_to, closed, decider, recent = msgpack.unpackb(
             body, use_list=False, unicode_errors="surrogatepass"
         )
         attributes = {name: Entry(*entry) for name, entry in entries.items()}
-        return Record(created, interval, longest, attributes, floor, State(state), moved_to, closed, decider)
+        return Record(created, interval, longest, attributes, floor, State(state), moved_to, closed, decider, recent)
     except (ValueError, TypeError, AttributeError, zlib.error, msgpack.UnpackException):
         return None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from .dialogue import NOTHING, Update
+from .dialogue import Tell, Update
 from .errors import StoreUnavailableError
 from .manager import Life, Manager
 from .session import Session
@@ -103,4 +103,4 @@ class Exchange:
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age
-        return update if own is None or update is NOTHING else update._replace(max_age=own(self.session))
+        return update if own is None or update.tell is Tell.NOTHING else update._replace(max_age=own(self.session))

@@ -16,6 +16,12 @@ from typing import NamedTuple
 SLACK = 300
 #: Seconds after a move during which a late request with the old id gets no cookie of its own.
 MOVE_GRACE = 30
+#: Versions of one epoch of the decider: whoever has seen a later epoch outranks all who have not.
+EPOCH = 1 << 32
+#: A new epoch is a random step of at most this above the last: two that begin one at once begin different ones.
+EPOCH_STEP = 1 << 14
+#: Transactions that a record remembers, and for how many seconds: their callers may still ask whether they were stored.
+RECENT, RECENT_FOR = 256, 30
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
 
@@ -64,12 +70,14 @@ class Record(NamedTuple):
     closed: int = 0
     #: Node whose compare-and-swap decides transactions, with the epoch of that choice: (epoch, node).
     decider: tuple[int, str] = (0, "")
+    #: The last transactions decided in this epoch or before it on the way here: (writer, time), sorted.
+    recent: tuple[tuple[int, int], ...] = ()
 
     @property
     def version(self) -> int:
-        """The highest version anything in the record carries."""
+        """The highest version anything in the record carries, at least that with which its epoch begins."""
         highest = max((entry.version for entry in self.entries.values()), default=0)
-        return max(highest, self.floor, self.interval[1])
+        return max(highest, self.floor, self.interval[1], self.decider[0] * EPOCH)
 
     @property
     def max_inactive_interval(self) -> int:
@@ -113,18 +121,26 @@ def merge(a: Record, b: Record) -> Record:
         entries=_merge_entries(a, b, floor),
         floor=floor,
         decider=max(a.decider, b.decider),
+        recent=_merge_recent(a, b),
     )
 
 
 def _closed(a: Record, b: Record, longest: int) -> Record:
-    """A tombstone keeps no attributes: nothing of an ended session may come back."""
-    winner = max(a, b, key=lambda record: (record.state, record.closed, record.moved_to))
+    """A tombstone keeps no attributes: nothing of an ended session comes back. Of two moves the later epoch's wins."""
+    winner = max(a, b, key=lambda record: (record.state, record.decider, record.closed, record.moved_to))
     return tombstone(
         winner._replace(created=min(a.created, b.created), longest=longest),
         winner.state,
         winner.closed,
         winner.moved_to,
     )
+
+
+def _merge_recent(a: Record, b: Record) -> tuple[tuple[int, int], ...]:
+    """A later epoch's memory is the whole truth: what only a former decider took does not stand."""
+    if a.decider[0] == b.decider[0]:
+        return a.recent if a.recent == b.recent else tuple(sorted({*a.recent, *b.recent}))
+    return max(a, b, key=lambda record: record.decider[0]).recent
 
 
 def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -188,15 +204,27 @@ def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry
     return entries
 
 
-def holds(record: Record, stamp: Stamp) -> bool:
-    """Say whether a change of that writer is visible in the record."""
-    writer = stamp.writer
-    return record.interval[2] == writer or any(entry.writer == writer for entry in record.entries.values())
+def remember(record: Record, writer: int, now: int) -> Record:
+    """Return the record with a transaction added to those it remembers, the oldest forgotten."""
+    kept = sorted((when, known) for known, when in record.recent if when >= now - RECENT_FOR)[1 - RECENT :]
+    return record._replace(recent=tuple(sorted([(writer, now), *((known, when) for when, known in kept)])))
+
+
+def new_epoch(record: Record, node: str, step: int) -> Record:
+    """Return the record with another node deciding, or the same one from a fresh start; 1 <= step <= `EPOCH_STEP`."""
+    return record._replace(decider=(record.decider[0] + step, node))
+
+
+def contains(record: Record, writer: int) -> bool:
+    """Say whether a transaction's changes are in the record: visible, or known to have been built upon."""
+    return any(known == writer for known, _ in record.recent) or any(
+        entry.writer == writer for entry in record.entries.values()
+    )
 
 
 def tombstone(record: Record, state: State, now: int, moved_to: str = "") -> Record:
     """Return the mark that stands in the record's place once the session has ended or moved: no attributes."""
-    return Record(record.created, (0, 0, 0), record.longest, {}, 0, state, moved_to, now)
+    return Record(record.created, (0, 0, 0), record.longest, {}, 0, state, moved_to, now, record.decider)
 
 
 def life(interval: int) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 
 from ..codec import Decoded, RecordCodec, Unreadable
@@ -31,6 +32,8 @@ from .commands import (
 from .health import Health
 from .ring import Ring
 
+#: Rounds in which a load tries to repair copies that others are writing at the same time.
+REPAIR_ROUNDS = 3
 #: Rounds of compare-and-swap before giving up; each round at least one writer gets through.
 ATTEMPTS = 200
 
@@ -63,6 +66,17 @@ class Cluster:
         if self.max_lifetime is not None:
             ttl = min(ttl, record.created + self.max_lifetime - int(self.clock()))
         return max(ttl, 1)
+
+
+class Standing(Enum):
+    """What is known of one node's copy."""
+
+    #: It was read, or written by this request.
+    HOLDS = "holds"
+    #: It has none, or one that changed since it was read.
+    UNREAD = "unread"
+    #: The node failed, is marked down or was not asked.
+    AWAY = "away"
 
 
 class Copies:
@@ -106,18 +120,42 @@ class Copies:
             raise StoreUnavailableError("cannot read the session", self._causes)
         return None
 
-    def repair(self, record: Record) -> None:
-        """Bring missing, differing and outdated copies up to `record`; what fails now is left to the next reader."""
-        nodes = [node for node in self.current() if self._needs_repair(node, record)]
-        if nodes:
+    def repair(self, record: Record) -> Record:
+        """Bring missing, differing and outdated copies up to `record`; return it with what was met on the way.
+
+        What still differs after a few rounds, because others are writing, is left to the next reader.
+        """
+        for _ in range(REPAIR_ROUNDS):
+            nodes = [node for node in self.current() if self._needs_repair(node, record)]
+            if not nodes:
+                break
             self._cluster.stats.count("repairs", len(nodes))
-            self._put(nodes, record)
+            answers = self._put(nodes, record)
+            record = self._reread([node for node, answer in answers if isinstance(answer, Conflict)], record)
+        return record
 
     def prolong(self, ttl: int) -> None:
         """Give every copy another life in seconds."""
         nodes = [node for node in self.current() if self._tokens[node] is not None]
         for node, answer in self._send(nodes, lambda _: Touch(self.key, ttl)):
             self._note_failure(node, answer)
+
+    def live(self) -> Record | None:
+        """Return what the copies that are still live hold together."""
+        records = [copy.record for copy in self._records.values() if not copy.record.state]
+        return reduce(merge, records) if records else None
+
+    def whole_life(self, record: Record, now: float) -> float:
+        """Return the life in seconds that the record had after its last use.
+
+        One that is cut by the maximal lifetime shrinks by itself: then the remaining life tells nothing, and it counts
+        as just used.
+        """
+        limit = self._cluster.max_lifetime
+        whole = life(record.max_inactive_interval)
+        if limit is not None and self.remaining >= record.created + limit - now - 1:
+            return self.remaining
+        return whole
 
     def current(self) -> list[str]:
         """Return the nodes that hold, or should hold, the copies: the first healthy ones in order of preference."""
@@ -210,7 +248,7 @@ class Copies:
         nodes: Iterable[str] = (),
         *,
         taken: Iterable[str] = (),
-        first_alone: bool = False,
+        on_read: Callable[[Record], None] | None = None,
     ) -> Record:
         """Store `change(base)` on all copies; return the record that now stands.
 
@@ -222,7 +260,7 @@ class Copies:
             change: turns what stands into what shall stand.
             nodes: where to write, in order; by default where the copies are.
             taken: nodes that hold the changed record already.
-            first_alone: wait until one copy has taken it before the others are written.
+            on_read: called with each record that a copy was found to hold instead of the one expected.
 
         Raises:
             StoreUnavailableError: fewer copies than required have taken it.
@@ -235,9 +273,9 @@ class Copies:
         for attempt in range(ATTEMPTS):
             if not pending:
                 break
-            conflicts = self._round(pending[:1] if first_alone and not done else pending, record, done)
+            conflicts = self._round(pending, record, done)
             if conflicts:
-                base = self._reread(conflicts, base)
+                base = self._reread(conflicts, base, on_read)
                 again = change(base)
                 if _standing(again) != _standing(record):
                     done.clear()  # an end or a sweep must also reach the copies that took what it ends
@@ -272,9 +310,15 @@ class Copies:
         self._refuse_too_large(answers, record)
         return answers[0][1]
 
-    def holds(self, node: str) -> bool:
-        """Say whether the node answered with something that may be written over."""
-        return self._tokens.get(node) is not None
+    def standing(self, node: str) -> Standing:
+        """Say what is known of a node's copy."""
+        if node not in self._tokens:
+            return Standing.AWAY
+        return Standing.HOLDS if self._tokens[node] is not None else Standing.UNREAD
+
+    def has_forgotten(self, node: str) -> bool:
+        """Say whether a node answered without a readable copy: it was emptied, or the copy was damaged."""
+        return node in self._tokens and node not in self._records
 
     def _acknowledge(self, done: set[str]) -> None:
         if len(done) < self._cluster.required:
@@ -321,13 +365,17 @@ class Copies:
             if isinstance(answer, TooLarge):
                 raise SessionTooLargeError(len(self._encode(record)), node)
 
-    def _reread(self, nodes: list[str], base: Record) -> Record:
+    def _reread(self, nodes: list[str], base: Record, on_read: Callable[[Record], None] | None = None) -> Record:
         for node in nodes:
             self._tokens.pop(node, None)
             self._bytes.pop(node, None)
             self._records.pop(node, None)
         self._ask(nodes, None)
-        return reduce(merge, (self._records[node].record for node in nodes if node in self._records), base)
+        found = [self._records[node].record for node in nodes if node in self._records]
+        if on_read is not None:
+            for record in found:
+                on_read(record)
+        return reduce(merge, found, base)
 
     def _encode(self, record: Record) -> bytes:
         return self._cluster.codec.encode(self.key, record)
