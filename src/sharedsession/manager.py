@@ -257,6 +257,7 @@ class Life:
     def transaction(self, fn: Callable[[], T]) -> T:
         """Run `fn` until its changes stand on exactly what it read."""
         self.commit()
+        _ = self.attributes  # loaded before the first run: a function that raises must leave the session as it was
         attempts = Transaction(self._manager.store, int(self._manager.clock()))
         for _ in range(MOST_RUNS):
             before = (self._loaded, self._id, self._source, self._moving, self._ensured, list(self._ending))
@@ -435,7 +436,7 @@ class Life:
     def do_move(self) -> bool:
         """Carry the session to its new key and leave the mark "moved" under the old one."""
         changes = self._changes()
-        new_id = self._id or self._manager.ids.new()
+        new_id = self._id = self._id or self._manager.ids.new()
         self._moving = False
         self._manager.stats.count("id_changes")
         return self._adopt(self._manager.store.move(self._known(), new_id.key, changes), changes)

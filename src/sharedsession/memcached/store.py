@@ -7,23 +7,22 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from ..errors import StoreUnavailableError
-from ..record import EPOCH_STEP, MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from .commands import Delete, Stored
-from .copies import ATTEMPTS, Cluster, Copies, Standing, read_together
+from .copies import Cluster, Copies, Standing, read_together
 from .ring import key_position
+from .settle import ATTEMPTS, Change, random_step, repair, settle
 
 #: Seconds after which what was loaded is too old to be written over without loading again.
 STALE_AFTER = 60
 #: Moves of one session that are followed: more can hardly happen during one request.
 MOST_MOVES = 20
-
-Change = Callable[[Record], Record]
 
 
 class Absence(Enum):
@@ -133,7 +132,7 @@ class Store:
             return UNKNOWN
         if record.state is State.MOVED:
             self._rescue(copies, record.moved_to)
-        record = copies.repair(self._with_memory(copies, record))
+        record = repair(self._cluster, copies, record)
         ttl = self._cluster.ttl(record)
         if asked is not None and ttl != asked:
             copies.prolong(ttl)
@@ -166,14 +165,7 @@ class Store:
         if left is not None and isinstance(target, Loaded):
             carried = left._replace(decider=target.record.decider)
             if merge(carried, target.record) != target.record:
-                target.copies.write(merge(carried, target.record), lambda base: base)
-
-    def _with_memory(self, copies: Copies, record: Record) -> Record:
-        """A decider that was emptied has forgotten what it took: a new epoch begins, so that this can be told."""
-        node = record.decider[1]
-        if record.state or not copies.has_forgotten(node):
-            return record
-        return self._new_epoch(record, node)
+                settle(self._cluster, target.copies, merge(carried, target.record), lambda base: base)
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
         """Store a new session; nobody can have used its key before.
@@ -185,7 +177,7 @@ class Store:
         copies.assume_empty()
         decider = (1, next(iter(copies.current()), ""))
         blank = Record(self._now(), (interval, 1, 0), life(interval), decider=decider)
-        record = copies.write(blank, self.adding(changes, self.stamp(blank)))
+        record = settle(self._cluster, copies, blank, self.adding(changes, self.stamp(blank)))
         return Loaded(record, copies, self._cluster.clock())
 
     def locate(self, key: str) -> Location:
@@ -215,7 +207,7 @@ class Store:
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
             return self._follow(fresh, changes, stamp)
-        record = fresh.copies.write(fresh.record, self.adding(changes, stamp))
+        record = settle(self._cluster, fresh.copies, fresh.record, self.adding(changes, stamp))
         if record.state:
             return self._follow(self.absent(record), changes, stamp)
         return Loaded(record, fresh.copies, self._cluster.clock())
@@ -242,7 +234,7 @@ class Store:
             moved_to = base.moved_to or moved_to
             return base if base.state is State.ENDED else tombstone(base, State.ENDED, self._now())
 
-        loaded.copies.write(loaded.record, ended, loaded.copies.known())
+        settle(self._cluster, loaded.copies, loaded.record, ended, nodes=loaded.copies.known())
         self._cluster.transport.ask([(node, Delete(loaded.key)) for node in loaded.copies.strangers()])
         if moved_to:
             self._end_moved(Absent(Absence.MOVED, moved_to))
@@ -281,8 +273,8 @@ class Store:
     def _open_target(self, source: Loaded, new_key: str, mover: Change) -> Loaded:
         copies = Copies(self._cluster, new_key)
         copies.assume_empty()
-        blank = self._new_epoch(source.record, next(iter(copies.current()), ""))
-        return Loaded(copies.write(blank, mover), copies, self._cluster.clock())
+        blank = new_epoch(source.record, next(iter(copies.current()), ""), random_step())
+        return Loaded(settle(self._cluster, copies, blank, mover), copies, self._cluster.clock())
 
     def _close_source(self, source: Loaded, target: Loaded, mover: Change) -> Absent | None:
         """Put "moved" on the old key: decided as transactions are, and only over what the new record contains."""
@@ -311,7 +303,7 @@ class Store:
                 self._carry(found, target, mover)
 
         mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
-        settled = source.copies.write(mark, lambda base: base, taken=[authority.node], on_read=carry)
+        settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[authority.node], on_read=carry)
         return self._lost(settled, target)
 
     def _lost(self, settled: Record, target: Loaded) -> Absent | None:
@@ -321,7 +313,15 @@ class Store:
         """Make the new record contain what was written to the old one since it was read."""
         carried = found._replace(decider=target.record.decider)
         if merge(carried, target.record) != target.record:
-            target.record = target.copies.write(merge(carried, target.record), mover)
+            target.record = settle(self._cluster, target.copies, merge(carried, target.record), mover)
+
+    def spread(self, loaded: Loaded, authority: Authority, record: Record) -> Record:
+        """Bring the other copies to what the deciding one took; return the record that stands.
+
+        Raises:
+            StoreUnavailableError: fewer copies than required have it.
+        """
+        return settle(self._cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
 
     # -- who decides -----------------------------------------------------------------------------------------------
 
@@ -339,12 +339,9 @@ class Store:
         if known is Standing.UNREAD or not holders:
             return None
         self._cluster.stats.count("takeovers")
-        return Authority(holders[0], self._new_epoch(standing, holders[0]))
+        return Authority(holders[0], new_epoch(standing, holders[0], random_step()))
 
     # -- helpers ---------------------------------------------------------------------------------------------------
-
-    def _new_epoch(self, record: Record, node: str) -> Record:
-        return new_epoch(record, node, 1 + secrets.randbelow(EPOCH_STEP))
 
     def _follow(self, absent: Absent, changes: Changes, stamp: Stamp) -> Absent:
         """Bring changes made under an old id to where the session is now; drop them when it has ended.

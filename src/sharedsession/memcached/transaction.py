@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from ..errors import StoreUnavailableError
-from ..record import Changes, Record, Stamp, contains, remember
+from ..record import Changes, Record, contains, remember
 from .commands import Failed, Refused, Stored
 from .store import Absence, Absent, Authority, Loaded, Store
 
@@ -52,7 +52,7 @@ class Transaction:
         record = remember(self._store.adding(changes, stamp)(authority.base), stamp.writer, self._now)
         answer = loaded.copies.write_one(authority.node, record)
         if isinstance(answer, Stored):
-            return self._spread(loaded, authority, record, changes, stamp)
+            return self._spread(loaded, authority, record, stamp.writer)
         if isinstance(answer, Refused):
             raise StoreUnavailableError("cannot save the session", {authority.node: answer.reason})
         if isinstance(answer, Failed):
@@ -67,26 +67,17 @@ class Transaction:
         done = any(contains(fresh.record, writer) for writer in self._doubts)
         return fresh if done else Again(fresh)
 
-    def _spread(
-        self, loaded: Loaded, authority: Authority, record: Record, changes: Changes, stamp: Stamp
-    ) -> Loaded | Absent | Again:
+    def _spread(self, loaded: Loaded, authority: Authority, record: Record, writer: int) -> Loaded | Absent | Again:
         """Bring the other copies to what the decider took, and see whether it was still the decider."""
-        settled = loaded.copies.write(record, lambda base: base, taken=[authority.node])
+        settled = self._store.spread(loaded, authority, record)
         if settled.state:
             # It ended or moved after the decision. A move has taken the changes along, or else they were outranked.
-            self._doubts.append(stamp.writer)
+            self._doubts.append(writer)
             gone = self._again(loaded)
             return gone._replace(taken=gone.why is Absence.ENDED) if isinstance(gone, Absent) else gone
         after = Loaded(settled, loaded.copies, loaded.at)
-        return after if settled.decider == record.decider else self._settle(after, changes, stamp)
-
-    def _settle(self, after: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Again:
-        """A new epoch began meanwhile: its line may not know ours, and outranks ours where both wrote."""
-        entries = after.record.entries
-        names = (*changes.values, *changes.deleted)
-        kept = [name in entries and entries[name].writer == stamp.writer for name in names]
-        if all(kept) or any(writer == stamp.writer for writer, _ in after.record.recent):
+        if settled.decider[0] == record.decider[0] or contains(settled, writer):
             return after
-        if any(kept):
-            raise StoreUnavailableError("unknown whether the transaction was stored: two nodes decided")
+        # A new epoch began meanwhile, and its line does not know this transaction.
+        self._doubts.append(writer)
         return Again(after)
