@@ -34,6 +34,14 @@ def wait_for_port(port: int, timeout: float = START_TIMEOUT) -> None:
             return
 
 
+def connections(server: Memcached) -> int:
+    """Return how many connections the server has ever had, this question's included, once it has counted them all."""
+    previous = server.stats()["total_connections"]
+    while (total := server.stats()["total_connections"]) != previous + 1:
+        previous = total
+    return total
+
+
 class Memcached:
     """One memcached process.
 
@@ -60,6 +68,11 @@ class Memcached:
         assert self._process is not None, "memcached is not running"
         return self._process.pid
 
+    @property
+    def running(self) -> bool:
+        """Whether it has been started and not killed."""
+        return self._process is not None
+
     def start(self) -> None:
         """Start it, empty, on the same port as before."""
         command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", *self._options]
@@ -83,6 +96,8 @@ class Memcached:
     def hang(self) -> None:
         """Make it accept connections and answer nothing (SIGSTOP)."""
         os.kill(self.pid, signal.SIGSTOP)
+        # Its threads run on for a moment after the signal; this returns once the last of them stands still.
+        os.waitpid(self.pid, os.WUNTRACED)
 
     def resume(self) -> None:
         """End `hang`; what was sent meanwhile is executed now."""

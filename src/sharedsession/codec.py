@@ -114,12 +114,11 @@ def _unpack(body: bytes, flags: int) -> Record | None:
     try:
         if flags & _COMPRESSED:
             body = zlib.decompress(body)
-        created, interval, longest, entries, floor, state, moved_to, closed, decider, cookie_only = msgpack.unpackb(
-            body, use_list=False, unicode_errors="surrogatepass"
+        (created, interval, longest, entries, floor, state, moved_to, closed, decider, recent, cookie_only) = (
+            msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass")
         )
         attributes = {name: Entry(*entry) for name, entry in entries.items()}
-        return Record(
-            created, interval, longest, attributes, floor, State(state), moved_to, closed, decider, cookie_only
-        )
+        head = (created, interval, longest, attributes, floor, State(state), moved_to, closed)
+        return Record(*head, decider, recent, cookie_only)
     except (ValueError, TypeError, AttributeError, zlib.error, msgpack.UnpackException):
         return None

@@ -1,6 +1,6 @@
 """The error tree: what can go wrong, with the evidence and what to do about it.
 
-Not found, expired, forged and malformed are values, not errors: see `contract`. Only a mistake of the
+Not found, expired, forged and malformed are values, not errors: see `memcached.store.Absent`. Only a mistake of the
 developer (`ConfigError`, `HeadersSentError`) or a fault of the infrastructure (`StoreError`) is raised.
 """
 

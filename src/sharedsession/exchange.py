@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .dialogue import NOTHING, Update
+from .dialogue import Tell, Update
 from .errors import StoreUnavailableError
 from .manager import Life, Manager
 from .session import Session
@@ -140,4 +140,4 @@ class Exchange:
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age
-        return update if own is None or update is NOTHING else update._replace(max_age=own(self.session))
+        return update if own is None or update.tell is Tell.NOTHING else update._replace(max_age=own(self.session))

@@ -10,7 +10,8 @@ from .attributes import Attributes
 from .dialogue import NOTHING, Requested, Source, Tell, Update
 from .errors import HeadersSentError, StoreUnavailableError
 from .ids import BadId, IdFactory, SessionId
-from .memcached.store import Absence, Absent, Again, Loaded, Store
+from .memcached.store import Absence, Absent, Loaded, Store
+from .memcached.transaction import Again, Transaction
 from .record import Changes
 from .stats import Stats
 from .values import ValueCodec
@@ -286,19 +287,22 @@ class Life:
     def transaction(self, fn: Callable[[], T]) -> T:
         """Run `fn` until its changes stand on exactly what it read."""
         self.commit()
+        _ = self.attributes  # loaded before the first run: a function that raises must leave the session as it was
+        attempts = Transaction(self._manager.store, int(self._manager.clock()))
         for _ in range(MOST_RUNS):
             before = (self._loaded, self._id, self._source, self._moving, self._ensured, list(self._ending))
             try:
                 result = fn()
-                changes = self._changes()
-                done = self._loaded is None or not changes or self._decide(self._loaded, changes)
+                again = self._decide(attempts)
             except BaseException:
                 self._undo(before)
                 raise
-            if done:
+            if again is None:
                 self.commit()
                 return result
-            self._undo((self._loaded, *before[1:]) if self._loaded else (None, None, None, False, False, before[-1]))
+            self._undo(before)
+            self._go_on(again.loaded)
+            self._start()
         raise StoreUnavailableError("the transaction met another one every time")
 
     def _undo(self, before: _Standing) -> None:
@@ -306,24 +310,31 @@ class Life:
         self._loaded, self._id, self._source, self._moving, self._ensured, self._ending = before
         self._start()
 
-    def _decide(self, loaded: Loaded, changes: Changes) -> bool:
-        """Store what `fn` changed if nobody came first; otherwise go on from what stands."""
-        outcome = self._guarded(lambda: self._manager.store.decide(loaded, changes))
+    def _decide(self, attempts: Transaction) -> Again | None:
+        """Store what the function changed; say on what it must run again if somebody came first."""
+        changes = self._changes()
+        loaded = self._loaded
+        if loaded is None or not changes:
+            return None
+        outcome = self._guarded(lambda: attempts.decide(loaded, changes))
         if isinstance(outcome, Loaded):
-            self._loaded = outcome
+            self._go_on(outcome)
             self.attributes.rebase(outcome.record.live, changes)
-            return True
+            return None
+        if isinstance(outcome, Absent) and outcome.taken:
+            self._gone = True
+            return None
         self._manager.stats.count("transaction_retries")
-        self._loaded = outcome.loaded if isinstance(outcome, Again) else self._where_it_went(outcome)
-        return False
+        return Again(None) if isinstance(outcome, Absent) else outcome
 
-    def _where_it_went(self, absent: Absent) -> Loaded | None:
-        """A session that moved meanwhile goes on under its new key; one that ended is a new, empty session."""
-        if absent.why is Absence.MOVED:
-            found = self._guarded(lambda: self._manager.store.load(absent.moved_to, slide=False))
-            if isinstance(found, Loaded):
-                return found
-        return None
+    def _go_on(self, loaded: Loaded | None) -> None:
+        """Go on with the session as it is now: maybe under another id, which another response tells, or not at all."""
+        self._loaded = loaded
+        if loaded is None:
+            self._id = self._source = None
+            self._moving = self._ensured = False
+        elif not self._moving and self._id is not None and self._id.key != loaded.key:
+            self._id = None
 
     def _guarded(self, action: Callable[[], T]) -> T:
         try:
@@ -465,7 +476,7 @@ class Life:
     def do_move(self) -> bool:
         """Carry the session to its new key and leave the mark "moved" under the old one."""
         changes = self._changes()
-        new_id = self._id or self._manager.ids.new()
+        new_id = self._id = self._id or self._manager.ids.new()
         self._moving = False
         self._changed_id = True
         self._manager.stats.count("id_changes")
@@ -497,7 +508,8 @@ class Life:
         if isinstance(outcome, Absent):
             # It ended or moved meanwhile; the response that did so tells the client.
             self._manager.stats.count(f"late_{outcome.why.value}")
-            self._loaded, self._id = self._where_it_went(outcome), None
+            found = self._manager.store.find(outcome.moved_to) if outcome.why is Absence.MOVED else outcome
+            self._go_on(found if isinstance(found, Loaded) else None)
             self._gone = self._loaded is None
             if self._loaded is not None:
                 self._settled(self._loaded, changes)

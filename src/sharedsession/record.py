@@ -16,6 +16,12 @@ from typing import NamedTuple
 SLACK = 300
 #: Seconds after a move during which a late request with the old id gets no cookie of its own.
 MOVE_GRACE = 30
+#: Versions that one epoch of the decider has room for: those of a later epoch are all higher.
+EPOCH = 1 << 32
+#: A new epoch is a random step of at most this above the last: two that begin one at once begin different ones.
+EPOCH_STEP = 1 << 14
+#: Transactions that a record remembers, and for how many seconds: their callers may still ask whether they were stored.
+RECENT, RECENT_FOR = 256, 30
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
 
@@ -55,8 +61,8 @@ class Record(NamedTuple):
     #: The longest interval the session ever had: how long orphan copies can survive.
     longest: int
     entries: Mapping[str, Entry] = {}
-    #: Attributes at or below this version were swept away by `clear()`.
-    floor: int = 0
+    #: Attributes at or below this version were swept away by a `clear()`: (version, who cleared).
+    floor: tuple[int, int] = (0, 0)
     state: State = State.LIVE
     #: Storage key of the session's new record; only when moved.
     moved_to: str = ""
@@ -64,14 +70,16 @@ class Record(NamedTuple):
     closed: int = 0
     #: Node whose compare-and-swap decides transactions, with the epoch of that choice: (epoch, node).
     decider: tuple[int, str] = (0, "")
+    #: The last transactions decided on the way to this record: (writer, time), sorted.
+    recent: tuple[tuple[int, int], ...] = ()
     #: The id has come back in a cookie: from then on it counts only there, not in URLs and forms.
     cookie_only: bool = False
 
     @property
     def version(self) -> int:
-        """The highest version anything in the record carries."""
+        """The highest version anything in the record carries, at least that with which its epoch begins."""
         highest = max((entry.version for entry in self.entries.values()), default=0)
-        return max(highest, self.floor, self.interval[1])
+        return max(highest, self.floor[0], self.interval[1], self.decider[0] * EPOCH)
 
     @property
     def max_inactive_interval(self) -> int:
@@ -106,29 +114,32 @@ def merge(a: Record, b: Record) -> Record:
     """Return what both records together say. Commutative, associative and idempotent up to the order of attributes."""
     if a == b:
         return a
-    longest = max(a.longest, b.longest)
     if a.state or b.state:
-        return _closed(a, b, longest)
+        merged = _closed(a, b)
+    elif a.decider[0] != b.decider[0]:
+        # A later epoch is the truth: whoever began it had read all that was acknowledged before. What was sent under
+        # the former one since is brought in anew by its senders, or does not stand.
+        merged = max(a, b, key=lambda record: record.decider[0])
+    else:
+        merged = _blend(a, b)
+    return merged._replace(created=min(a.created, b.created), longest=max(a.longest, b.longest))
+
+
+def _closed(a: Record, b: Record) -> Record:
+    """A tombstone keeps no attributes: nothing of an ended session comes back. Of two moves the later epoch's wins."""
+    winner = max(a, b, key=lambda record: (record.state, record.decider, record.closed, record.moved_to))
+    return tombstone(winner, winner.state, winner.closed, winner.moved_to)
+
+
+def _blend(a: Record, b: Record) -> Record:
     floor = max(a.floor, b.floor)
-    return Record(
-        created=min(a.created, b.created),
+    return a._replace(
         interval=max(a.interval, b.interval, key=_interval_order),
-        longest=longest,
         entries=_merge_entries(a, b, floor),
         floor=floor,
         decider=max(a.decider, b.decider),
+        recent=a.recent if a.recent == b.recent else tuple(sorted({*a.recent, *b.recent})),
         cookie_only=a.cookie_only or b.cookie_only,
-    )
-
-
-def _closed(a: Record, b: Record, longest: int) -> Record:
-    """A tombstone keeps no attributes: nothing of an ended session may come back."""
-    winner = max(a, b, key=lambda record: (record.state, record.closed, record.moved_to))
-    return tombstone(
-        winner._replace(created=min(a.created, b.created), longest=longest),
-        winner.state,
-        winner.closed,
-        winner.moved_to,
     )
 
 
@@ -137,10 +148,10 @@ def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
     return version, writer, seconds
 
 
-def _merge_entries(a: Record, b: Record, floor: int) -> dict[str, Entry]:
+def _merge_entries(a: Record, b: Record, floor: tuple[int, int]) -> dict[str, Entry]:
     entries = dict(a.entries) if a.floor == floor else _above(a.entries, floor)
     for name, entry in b.entries.items():
-        if entry.version > floor:
+        if entry.version > floor[0]:
             _put(entries, name, entry)
     return entries
 
@@ -150,29 +161,29 @@ def _entry_order(entry: Entry) -> tuple[int, int, int, bytes]:
     return entry.version, entry.writer, entry.deleted, entry.payload or b""
 
 
-def _above(entries: Mapping[str, Entry], floor: int) -> dict[str, Entry]:
-    return {name: entry for name, entry in entries.items() if entry.version > floor}
+def _above(entries: Mapping[str, Entry], floor: tuple[int, int]) -> dict[str, Entry]:
+    return {name: entry for name, entry in entries.items() if entry.version > floor[0]}
 
 
 def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
     """Return the live record with one request's changes, stamped: the same as merging them in.
 
     So a change that is older than what stands, or at or below the floor of a `clear` it has not seen, is dropped. A
-    `clear` raises the floor to the version it clears, whatever the stamp says, and the values set after it stand above
-    that floor: log-out by `clear()` also sweeps away what was written after the request had loaded.
+    `clear` raises the floor above everything that is written without having seen it (at most the record's version
+    + 1), whatever the stamp says: log-out by `clear()` also sweeps away what was written after the request had loaded.
+    The values set after it stand above that floor, unless somebody else has cleared meanwhile.
     """
     version, writer = stamp
     entries = dict(record.entries)
     floor = record.floor
+    seen = version > floor[0]
     if changes.cleared:
-        floor = max(record.version, version)
-        version = floor + 1
+        seen = seen or floor[1] == writer
+        floor = (max(record.version + 1, version), writer if seen else floor[1])
+        version = floor[0] + 1
         entries = {}
-    if version > floor:
-        for name, payload in changes.values.items():
-            _put(entries, name, Entry(version, writer, payload))
-        for name in changes.deleted:
-            _put(entries, name, Entry(version, writer, None, now))
+    if seen:
+        _write(entries, changes, Stamp(version, writer), now)
     interval = record.interval
     if changes.interval is not None:
         interval = max(interval, (changes.interval, version, writer), key=_interval_order)
@@ -180,6 +191,13 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
     kept = _forget_old_marks(entries, now - longest - SLACK)
     cookie_only = record.cookie_only or changes.cookie_only
     return record._replace(entries=kept, floor=floor, interval=interval, longest=longest, cookie_only=cookie_only)
+
+
+def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, now: int) -> None:
+    for name, payload in changes.values.items():
+        _put(entries, name, Entry(*stamp, payload))
+    for name in changes.deleted:
+        _put(entries, name, Entry(*stamp, None, now))
 
 
 def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
@@ -194,15 +212,27 @@ def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry
     return entries
 
 
-def holds(record: Record, stamp: Stamp) -> bool:
-    """Say whether a change of that writer is visible in the record."""
-    writer = stamp.writer
-    return record.interval[2] == writer or any(entry.writer == writer for entry in record.entries.values())
+def remember(record: Record, writer: int, now: int) -> Record:
+    """Return the record with a transaction added to those it remembers, the oldest forgotten."""
+    kept = sorted((when, known) for known, when in record.recent if when >= now - RECENT_FOR)[1 - RECENT :]
+    return record._replace(recent=tuple(sorted([(writer, now), *((known, when) for when, known in kept)])))
+
+
+def new_epoch(record: Record, node: str, step: int) -> Record:
+    """Return the record with another node deciding, or the same one from a fresh start; 1 <= step <= `EPOCH_STEP`."""
+    return record._replace(decider=(record.decider[0] + step, node))
+
+
+def contains(record: Record, writer: int) -> bool:
+    """Say whether a transaction's changes are in the record: visible, or known to have been built upon."""
+    return any(known == writer for known, _ in record.recent) or any(
+        entry.writer == writer for entry in record.entries.values()
+    )
 
 
 def tombstone(record: Record, state: State, now: int, moved_to: str = "") -> Record:
     """Return the mark that stands in the record's place once the session has ended or moved: no attributes."""
-    return Record(record.created, (0, 0, 0), record.longest, {}, 0, state, moved_to, now)
+    return Record(record.created, (0, 0, 0), record.longest, {}, (0, 0), state, moved_to, now, record.decider)
 
 
 def life(interval: int) -> int:

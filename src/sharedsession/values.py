@@ -25,7 +25,7 @@ _PLAIN = frozenset([*IMMUTABLE, list, tuple, dict, set, frozenset])
 #: Types that msgpack encodes by itself, so that no registration could keep them what they are.
 _TAKEN = frozenset([bytearray, memoryview, msgpack.ExtType, msgpack.Timestamp])
 #: Tuples, sets and registered types inside each other: every level is a msgpack call inside another, on the C stack.
-_DEEPEST = 32
+_DEEPEST = 16
 
 # Extension codes; stored data depends on them, so a code never gets another meaning. 0..31 ours, 32..127 named types.
 (

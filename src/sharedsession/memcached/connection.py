@@ -71,8 +71,6 @@ class Connection(Client):  # type: ignore[misc]
         )
         #: Its place in the order in which connections to this server came into being.
         self.number = 0
-        #: Seconds that connecting took; 0 once it is an idle connection.
-        self.connecting = 0.0
         #: Has been idle: a failure may only mean that the server closed it while it was idle.
         self.used = False
         self._buffer = b""
@@ -82,9 +80,7 @@ class Connection(Client):  # type: ignore[misc]
         # Asked with the first command and read before its reply: a new connection costs no round trip of its own.
         self._greeting = b"mn\r\n"
         self._greeted = False
-        start = time.monotonic()
         self._connect()
-        self.connecting = time.monotonic() - start
 
     def _write(self, data: bytes, deadline: float) -> None:
         if self.sock is None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from enum import Enum
 from functools import reduce
 
 from ..codec import Decoded, RecordCodec, Unreadable
@@ -30,9 +31,6 @@ from .commands import (
 )
 from .health import Health
 from .ring import Ring
-
-#: Rounds of compare-and-swap before giving up; each round at least one writer gets through.
-ATTEMPTS = 200
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,17 @@ class Cluster:
         return max(ttl, 1)
 
 
+class Standing(Enum):
+    """What is known of one node's copy."""
+
+    #: It was read, or written by this request.
+    HOLDS = "holds"
+    #: It has none, or one that changed since it was read.
+    UNREAD = "unread"
+    #: The node failed, is marked down or was not asked.
+    AWAY = "away"
+
+
 class Copies:
     """The copies of the record under one key, as far as this request has seen them."""
 
@@ -80,6 +89,8 @@ class Copies:
         self._bytes: dict[str, bytes] = {}
         # Nodes that failed, or hold what must not be overwritten -> why.
         self._causes: dict[str, str] = {}
+        # Nodes that hold something else than was read.
+        self._unread: set[str] = set()
         self._newer = False
 
     # -- reading ---------------------------------------------------------------------------------------------------
@@ -106,18 +117,28 @@ class Copies:
             raise StoreUnavailableError("cannot read the session", self._causes)
         return None
 
-    def repair(self, record: Record) -> None:
-        """Bring missing, differing and outdated copies up to `record`; what fails now is left to the next reader."""
-        nodes = [node for node in self.current() if self._needs_repair(node, record)]
-        if nodes:
-            self._cluster.stats.count("repairs", len(nodes))
-            self._put(nodes, record)
-
     def prolong(self, ttl: int) -> None:
         """Give every copy another life in seconds."""
         nodes = [node for node in self.current() if self._tokens[node] is not None]
         for node, answer in self._send(nodes, lambda _: Touch(self.key, ttl)):
             self._note_failure(node, answer)
+
+    def live(self) -> Record | None:
+        """Return what the copies that are still live hold together."""
+        records = [copy.record for copy in self._records.values() if not copy.record.state]
+        return reduce(merge, records) if records else None
+
+    def whole_life(self, record: Record, now: float) -> float:
+        """Return the life in seconds that the record had after its last use.
+
+        One that is cut by the maximal lifetime shrinks by itself: then the remaining life tells nothing, and it counts
+        as just used.
+        """
+        limit = self._cluster.max_lifetime
+        whole = life(record.max_inactive_interval)
+        if limit is not None and self.remaining >= record.created + limit - now - 2:  # whole seconds on both sides
+            return self.remaining
+        return whole
 
     def current(self) -> list[str]:
         """Return the nodes that hold, or should hold, the copies: the first healthy ones in order of preference."""
@@ -127,6 +148,30 @@ class Copies:
         """Return `current` and every other node that was seen to hold a copy."""
         current = self.current()
         return current + [node for node in self._records if node in self._tokens and node not in current]
+
+    def answers(self, node: str) -> bool:
+        """Say whether the node has answered, and not failed since."""
+        return node in self._tokens
+
+    def readable(self, node: str) -> bool:
+        """Say whether the node is known to hold a record."""
+        return node in self._records
+
+    def unread(self) -> list[str]:
+        """Return the nodes that hold something else than was read."""
+        return [node for node in self._tokens if node in self._unread]
+
+    def causes(self) -> dict[str, str]:
+        """Return the nodes that failed, and why."""
+        return dict(self._causes)
+
+    def stand_in(self) -> str | None:
+        """Ask the next node that could stand in for one that failed; return it if it answered."""
+        while candidates := self.candidates()[:1]:
+            self._ask(candidates, None)
+            if candidates[0] in self._tokens:
+                return candidates[0]
+        return None
 
     def strangers(self) -> list[str]:
         """Return the healthy nodes of the preference list that have not been asked."""
@@ -148,14 +193,15 @@ class Copies:
         # Equal bytes are equal records: the usual case costs no decoding of the second copy.
         return len(set(self._bytes.values())) > 1 or len(self._bytes) < len(self._tokens)
 
-    def _candidates(self) -> list[str]:
+    def candidates(self) -> list[str]:
+        """Return the healthy nodes that have not been asked, in order of preference."""
         is_up = self._cluster.health.is_up
         return [
             node for node in self._preference if node not in self._tokens and node not in self._causes and is_up(node)
         ]
 
     def _ask_next(self, count: int, ttl: int | None) -> bool:
-        nodes = self._candidates()[:count]
+        nodes = self.candidates()[:count]
         self._ask(nodes, ttl)
         return bool(nodes)
 
@@ -165,7 +211,7 @@ class Copies:
 
     def first_choice(self) -> list[str]:
         """Return the nodes that are asked first."""
-        return self._candidates()[: self._cluster.copies]
+        return self.candidates()[: self._cluster.copies]
 
     def note(self, node: str, answer: Answer) -> None:
         """Take in a node's answer to a read."""
@@ -197,70 +243,20 @@ class Copies:
             self._cluster.stats.warn(topic, "memcached node %s holds an unreadable record: %s", node, decoded.value)
         return decoded
 
-    def _needs_repair(self, node: str, record: Record) -> bool:
+    def differs(self, node: str, record: Record) -> bool:
+        """Say whether a node's copy is missing, unreadable, signed with a former key or another than `record`."""
         copy = self._records.get(node)
         return copy is None or copy.outdated or copy.record != record
 
     # -- writing ---------------------------------------------------------------------------------------------------
 
-    def write(
-        self,
-        base: Record,
-        change: Callable[[Record], Record],
-        nodes: Iterable[str] = (),
-        *,
-        taken: Iterable[str] = (),
-        first_alone: bool = False,
-    ) -> Record:
-        """Store `change(base)` on all copies; return the record that now stands.
-
-        A copy that refuses is read again, merged into `base` and tried again, so `change` may be called repeatedly. A
-        node that fails is replaced by the next on the ring. Never a blind set.
-
-        Args:
-            base: what was read.
-            change: turns what stands into what shall stand.
-            nodes: where to write, in order; by default where the copies are.
-            taken: nodes that hold the changed record already.
-            first_alone: wait until one copy has taken it before the others are written.
-
-        Raises:
-            StoreUnavailableError: fewer copies than required have taken it.
-            SessionTooLargeError: a node refused the record for its size.
-        """
-        base = self.merged(base)
-        record = change(base)
-        done = set(taken)
-        pending = self._with_stand_ins(list(nodes) or self.current(), done)
-        for attempt in range(ATTEMPTS):
-            if not pending:
-                break
-            conflicts = self._round(pending[:1] if first_alone and not done else pending, record, done)
-            if conflicts:
-                base = self._reread(conflicts, base)
-                again = change(base)
-                if _standing(again) != _standing(record):
-                    done.clear()  # an end or a sweep must also reach the copies that took what it ends
-                    pending = self.known()
-                record = again
-                self._cluster.pause(attempt)
-            pending = self._with_stand_ins([node for node in pending if node in self._tokens], done)
-        self._acknowledge(done)
-        return record
-
-    def _round(self, nodes: list[str], record: Record, done: set[str]) -> list[str]:
-        """Send the record to `nodes`; add those that took it to `done`, return those that hold something unread."""
-        answers = self._put(nodes, record)
-        self._refuse_too_large(answers, record)
-        done.update(node for node, answer in answers if isinstance(answer, Stored))
-        conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
-        if conflicts:
-            self._cluster.stats.count("conflicts")
-        return conflicts
-
     def merged(self, record: Record) -> Record:
         """Return the record with all that the copies are known to hold: only that may be written with their tokens."""
         return reduce(merge, (copy.record for copy in self._records.values()), record)
+
+    def merged_with(self, node: str, record: Record) -> Record:
+        """Return the record with what one node is known to hold."""
+        return merge(record, self._records[node].record) if node in self._records else record
 
     def write_one(self, node: str, record: Record) -> Answer:
         """Store `record` on one copy, once: the compare-and-swap that decides a transaction or a move.
@@ -268,41 +264,30 @@ class Copies:
         Raises:
             SessionTooLargeError: the node refused the record for its size.
         """
-        answers = self._put([node], record, repeatable=False)
-        self._refuse_too_large(answers, record)
+        answers = self.put([node], record, repeatable=False)
+        self.refuse_too_large(answers, record)
         return answers[0][1]
 
-    def holds(self, node: str) -> bool:
-        """Say whether the node answered with something that may be written over."""
-        return self._tokens.get(node) is not None
+    def standing(self, node: str) -> Standing:
+        """Say what is known of a node's copy."""
+        if node not in self._tokens:
+            return Standing.AWAY
+        return Standing.HOLDS if self._tokens[node] is not None else Standing.UNREAD
 
-    def _acknowledge(self, done: set[str]) -> None:
-        if len(done) < self._cluster.required:
-            raise StoreUnavailableError(
-                f"{len(done)} of {self._cluster.required} required copies have taken the change", self._causes
-            )
-
-    def _with_stand_ins(self, pending: list[str], done: set[str]) -> list[str]:
-        """Return the nodes still to be written; a node not yet asked stands in for each that failed."""
-        pending = [node for node in pending if node not in done]
-        missing = self._cluster.copies - len(done) - len(pending)
-        if missing > 0:
-            spare = [node for node in self.known() if node not in done and node not in pending]
-            for node in (spare + self._candidates())[:missing]:
-                self._tokens.setdefault(node, None)
-                pending.append(node)
-        return pending
-
-    def _put(self, nodes: list[str], record: Record, *, repeatable: bool = True) -> list[tuple[str, Answer]]:
+    def put(self, nodes: list[str], record: Record, *, repeatable: bool = True) -> list[tuple[str, Answer]]:
+        """Send the record to all nodes, to each by compare-and-swap with what is known of it; return their answers."""
         value, ttl = self._encode(record), self._cluster.ttl(record)
         answers = self._send(nodes, lambda node: Put(self.key, value, ttl, self._tokens[node], repeatable))
         for node, answer in answers:
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
-                self._records[node] = Decoded(record, outdated=False)
+                self._records[node], self._bytes[node] = Decoded(record, outdated=False), value
             elif isinstance(answer, Conflict | Missing):
                 # What stands there is unread; nothing may be written over it before it was. None means add.
                 self._tokens[node] = None
+                self._records.pop(node, None)
+                self._bytes.pop(node, None)
+                (self._unread.add if isinstance(answer, Conflict) else self._unread.discard)(node)
             else:
                 if isinstance(answer, Refused | TooLarge):
                     self._restore(node)
@@ -316,18 +301,21 @@ class Copies:
             value, ttl = self._encode(copy.record), self._cluster.ttl(copy.record)
             self._send([node], lambda _: Put(self.key, value, ttl, None))
 
-    def _refuse_too_large(self, answers: list[tuple[str, Answer]], record: Record) -> None:
+    def refuse_too_large(self, answers: list[tuple[str, Answer]], record: Record) -> None:
+        """Raise SessionTooLargeError if a node refused the record for its size."""
         for node, answer in answers:
             if isinstance(answer, TooLarge):
                 raise SessionTooLargeError(len(self._encode(record)), node)
 
-    def _reread(self, nodes: list[str], base: Record) -> Record:
+    def reread(self, nodes: Iterable[str]) -> list[Record]:
+        """Read nodes again that hold something else than was known; return what they hold."""
+        nodes = list(nodes)
         for node in nodes:
             self._tokens.pop(node, None)
             self._bytes.pop(node, None)
             self._records.pop(node, None)
         self._ask(nodes, None)
-        return reduce(merge, (self._records[node].record for node in nodes if node in self._records), base)
+        return [self._records[node].record for node in nodes if node in self._records]
 
     def _encode(self, record: Record) -> bytes:
         return self._cluster.codec.encode(self.key, record)
@@ -343,6 +331,7 @@ class Copies:
 
     def _answered(self, node: str, token: Token | None) -> None:
         self._tokens[node] = token
+        self._unread.discard(node)
         if not self._cluster.health.is_up(node):
             self._cluster.health.mark_up(node)
 
@@ -365,8 +354,3 @@ def read_together(cluster: Cluster, each: Iterable[Copies], ttl: int | None) -> 
     answers = cluster.transport.ask([(node, Get(copies.key, ttl)) for copies, node in asked])
     for (copies, node), answer in zip(asked, answers, strict=True):
         copies.note(node, answer)
-
-
-def _standing(record: Record) -> tuple[int, int, str]:
-    """What every copy must agree on before a change is acknowledged: whether the session lives, and since when."""
-    return record.state, record.floor, record.moved_to

@@ -16,6 +16,15 @@ from .commands import CONFLICT, Answer, Command, Failed, Ping, Put, TooLarge
 from .connection import FAULTS, Connection, ProtocolError
 
 
+class Deadline:
+    """When the answers to one question must be there (time.monotonic)."""
+
+    __slots__ = ("at",)
+
+    def __init__(self, timeout: float) -> None:
+        self.at = time.monotonic() + timeout
+
+
 class Node:
     """One memcached server and the idle connections to it.
 
@@ -35,15 +44,25 @@ class Node:
         renew_after_fork(self)
         weakref.finalize(self, _close_all, self._idle)
 
-    def take(self) -> Connection:
+    def take(self, deadline: Deadline) -> Connection:
         """Return a connection for one command; `give` it back or close it."""
         try:
             return self._idle.pop()
         except IndexError:
-            return self.open()
+            return self.open(deadline)
 
-    def open(self) -> Connection:
-        """Return a new connection, to the first of the host's addresses that accepts one."""
+    def open(self, deadline: Deadline) -> Connection:
+        """Return a new connection, to the first of the host's addresses that accepts one.
+
+        The time it takes is added to the deadline: a node that cannot be reached must not cost the others theirs.
+        """
+        start = time.monotonic()
+        try:
+            return self._open()
+        finally:
+            deadline.at += time.monotonic() - start
+
+    def _open(self) -> Connection:
         problem: Exception | None = None
         for address in _addresses(self.config.address):
             try:
@@ -59,7 +78,7 @@ class Node:
     def give(self, connection: Connection) -> None:
         """Put back a connection that has answered all it was asked."""
         if connection.reusable():
-            connection.used, connection.connecting = True, 0.0
+            connection.used = True
             self._idle.append(connection)
         else:
             connection.close()
@@ -106,10 +125,9 @@ class MemcachedTransport:
         """Send every (node name, command) before reading any answer; return the answers in order. Never raises."""
         flights: list[_Flight | Answer] = []
         try:
-            deadline = time.monotonic() + self._timeout
+            deadline = Deadline(self._timeout)
             for name, command in requests:
                 flights.append(self._launch(self._nodes[name], command, deadline))
-            deadline += sum(flight.connection.connecting for flight in flights if isinstance(flight, _Flight))
             for index, (name, command) in enumerate(requests):
                 flight = flights[index]
                 if isinstance(flight, _Flight):
@@ -129,9 +147,9 @@ class MemcachedTransport:
         for node in self._nodes.values():
             node.close()
 
-    def _launch(self, node: Node, command: Command, deadline: float, *, fresh: bool = False) -> _Flight | Answer:
+    def _launch(self, node: Node, command: Command, deadline: Deadline, *, fresh: bool = False) -> _Flight | Answer:
         try:
-            connection = node.open() if fresh or isinstance(command, Ping) else node.take()
+            connection = node.open(deadline) if fresh or isinstance(command, Ping) else node.take(deadline)
         except FAULTS as error:
             return _failed(error)
         if _read_before(command, connection):
@@ -139,10 +157,10 @@ class MemcachedTransport:
             return CONFLICT
         newest = node.opened
         try:
-            if not connection.fits(command, deadline):
+            if not connection.fits(command, deadline.at):
                 node.give(connection)
                 return TooLarge("over the server's item limit")
-            connection.send(command, deadline)
+            connection.send(command, deadline.at)
         except BaseException as error:
             connection.close()
             if not isinstance(error, FAULTS):
@@ -150,11 +168,13 @@ class MemcachedTransport:
             return self._broken(node, command, connection, error, deadline)
         return _Flight(connection, newest)
 
-    def _land(self, node: Node, command: Command, flight: _Flight, deadline: float) -> tuple[Answer, Connection | None]:
+    def _land(
+        self, node: Node, command: Command, flight: _Flight, deadline: Deadline
+    ) -> tuple[Answer, Connection | None]:
         """Return the answer and the connection that can be used again, if any."""
         connection = flight.connection
         try:
-            answer = connection.receive(command, deadline, flight.newest)
+            answer = connection.receive(command, deadline.at, flight.newest)
         except FAULTS as error:
             connection.close()
             landed = self._broken(node, command, connection, error, deadline)
@@ -164,7 +184,7 @@ class MemcachedTransport:
         return answer, connection
 
     def _broken(
-        self, node: Node, command: Command, connection: Connection, error: BaseException, deadline: float
+        self, node: Node, command: Command, connection: Connection, error: BaseException, deadline: Deadline
     ) -> _Flight | Answer:
         """A connection that was idle may just have been closed by the server: once more, on a fresh one."""
         if not connection.used or isinstance(error, TimeoutError | ProtocolError):

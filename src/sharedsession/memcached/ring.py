@@ -31,6 +31,7 @@ class Ring:
         self._points = [point for point, _ in points]
         self._owners = [name for _, name in points]
         self._zones = {node.name: node.zone for node in nodes}
+        self._zone_count = len({self._zone(node.name) for node in nodes})
         self._lists: dict[int, tuple[str, ...]] = {}
 
     def nodes_for(self, key: str) -> tuple[str, ...]:
@@ -52,11 +53,31 @@ class Ring:
 
     def _preference(self, index: int) -> tuple[str, ...]:
         clockwise: dict[str, None] = {}
+        seen: set[str] = set()
         for step in range(len(self._owners)):
-            clockwise[self._owners[(index + step) % len(self._owners)]] = None
-            if len(clockwise) == LONGEST_LIST:
+            name = self._owners[(index + step) % len(self._owners)]
+            clockwise[name] = None
+            seen.add(self._zone(name))
+            # On until every zone was met: one with few nodes may lie far away.
+            if len(clockwise) >= LONGEST_LIST and len(seen) >= min(self._zone_count, LONGEST_LIST):
                 break
-        return tuple(_spread(clockwise, self._zones))
+        return tuple(self._spread(clockwise)[:LONGEST_LIST])
+
+    def _zone(self, name: str) -> str:
+        return self._zones[name] or f"\0{name}"  # a node without a zone is a zone of its own
+
+    def _spread(self, clockwise: Iterable[str]) -> list[str]:
+        """Order nodes so that each round takes one node of every zone."""
+        waiting = list(clockwise)
+        order: list[str] = []
+        while waiting:
+            seen: set[str] = set()
+            later: list[str] = []
+            for name in waiting:
+                (later if self._zone(name) in seen else order).append(name)
+                seen.add(self._zone(name))
+            waiting = later
+        return order
 
 
 def key_point(key: str) -> int:
@@ -75,18 +96,3 @@ def _node_points(node: NodeConfig) -> Iterable[int]:
         digest = hashlib.md5(f"{node.name}-{number}".encode(), usedforsecurity=False).digest()
         for start in range(0, 16, 4):
             yield int.from_bytes(digest[start : start + 4], "little")
-
-
-def _spread(clockwise: Iterable[str], zones: dict[str, str]) -> list[str]:
-    """Order nodes so that each round takes one node of every zone; a node without a zone is a zone of its own."""
-    waiting = list(clockwise)
-    order: list[str] = []
-    while waiting:
-        seen: set[str] = set()
-        later: list[str] = []
-        for name in waiting:
-            zone = zones[name] or f"\0{name}"
-            (later if zone in seen else order).append(name)
-            seen.add(zone)
-        waiting = later
-    return order

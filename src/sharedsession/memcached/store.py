@@ -7,22 +7,22 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
 from ..errors import StoreUnavailableError
-from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, holds, life, merge, tombstone
-from .commands import Delete, Failed, Refused, Stored
-from .copies import Cluster, Copies, read_together
+from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from .commands import Delete, Stored
+from .copies import Cluster, Copies, Standing, read_together
 from .ring import key_position
+from .settle import ATTEMPTS, Change, random_step, repair, settle
 
 #: Seconds after which what was loaded is too old to be written over without loading again.
 STALE_AFTER = 60
-#: Added to the version of whoever takes over the decision of transactions: outranks what the former decider's node
-#: may still accept from those who have not heard.
-TAKEOVER = 1 << 20
+#: Moves of one session that are followed: more can hardly happen during one request.
+MOST_MOVES = 20
 
 
 class Absence(Enum):
@@ -39,6 +39,8 @@ class Absent(NamedTuple):
     why: Absence
     #: Storage key of the new record; only when moved.
     moved_to: str = ""
+    #: A transaction's changes were stored before that.
+    taken: bool = False
     #: Moved less than `MOVE_GRACE` seconds ago: the client is about to get its new cookie from another response.
     recently: bool = False
 
@@ -72,10 +74,12 @@ class Loaded:
         )
 
 
-class Again(NamedTuple):
-    """Somebody else came first: nothing was stored; run the transaction's function on this."""
+class Authority(NamedTuple):
+    """The copy whose compare-and-swap decides."""
 
-    loaded: Loaded
+    node: str
+    #: The record to build on: it names the node, in a new epoch if it has just taken over.
+    base: Record
 
 
 class Location(NamedTuple):
@@ -126,11 +130,42 @@ class Store:
         record = copies.read(asked)
         if record is None or self._outlived(record):
             return UNKNOWN
-        copies.repair(record)
+        if record.state is State.MOVED:
+            self._rescue(copies, record.moved_to)
+        record = repair(self._cluster, copies, record)
         ttl = self._cluster.ttl(record)
         if asked is not None and ttl != asked:
             copies.prolong(ttl)
-        return self._absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
+        return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
+
+    def find(self, key: str) -> Loaded | Absent:
+        """Load a session wherever it has moved to; its idle time goes on.
+
+        Raises:
+            StoreUnavailableError: as for `load`.
+        """
+        found = self.load(key, slide=False)
+        return self._trace(found) if isinstance(found, Absent) else found
+
+    def _trace(self, absent: Absent) -> Loaded | Absent:
+        found: Loaded | Absent = absent
+        for _ in range(MOST_MOVES):
+            if isinstance(found, Loaded) or found.why is not Absence.MOVED:
+                break
+            found = self.load(found.moved_to, slide=False)
+        return found
+
+    def _rescue(self, copies: Copies, moved_to: str) -> None:
+        """Carry over what still stands under an old key before the mark "moved" covers it.
+
+        It was written by one who could not reach the copies that had the mark already.
+        """
+        left = copies.live()
+        target = self.find(moved_to) if left is not None else UNKNOWN
+        if left is not None and isinstance(target, Loaded):
+            carried = left._replace(decider=target.record.decider)
+            if merge(carried, target.record) != target.record:
+                settle(self._cluster, target.copies, merge(carried, target.record), lambda base: base)
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
         """Store a new session; nobody can have used its key before.
@@ -142,7 +177,7 @@ class Store:
         copies.assume_empty()
         decider = (1, next(iter(copies.current()), ""))
         blank = Record(self._now(), (interval, 1, 0), life(interval), decider=decider)
-        record = copies.write(blank, self._adding(changes, self._stamp(blank)))
+        record = settle(self._cluster, copies, blank, self.adding(changes, self.stamp(blank)))
         return Loaded(record, copies, self._cluster.clock())
 
     def locate(self, key: str) -> Location:
@@ -153,7 +188,8 @@ class Store:
         """
         copies = Copies(self._cluster, key)
         copies.read(None)
-        return Location(key_position(key), tuple(node for node in copies.current() if copies.holds(node)))
+        holders = [node for node in copies.current() if copies.standing(node) is Standing.HOLDS]
+        return Location(key_position(key), tuple(holders))
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -165,91 +201,16 @@ class Store:
         Raises:
             StoreUnavailableError, SessionTooLargeError: it was not stored, or not on enough copies.
         """
-        return self._commit(loaded, changes, self._stamp(loaded.record))
+        return self._commit(loaded, changes, self.stamp(loaded.record))
 
     def _commit(self, loaded: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Absent:
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
             return self._follow(fresh, changes, stamp)
-        record = fresh.copies.write(fresh.record, self._adding(changes, stamp))
+        record = settle(self._cluster, fresh.copies, fresh.record, self.adding(changes, stamp))
         if record.state:
-            return self._follow(self._absent(record), changes, stamp)
+            return self._follow(self.absent(record), changes, stamp)
         return Loaded(record, fresh.copies, self._cluster.clock())
-
-    def decide(self, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
-        """Store changes that depend on what was read: all of them, once, or nothing.
-
-        One copy, named in the record, decides by compare-and-swap; the others follow. While that node is away another
-        takes over, with an epoch of its own, by the same compare-and-swap.
-
-        Raises:
-            StoreUnavailableError: it was not stored on enough copies, or nobody can say whether it was.
-        """
-        standing = loaded.copies.merged(loaded.record)
-        if standing.state:
-            return self._absent(standing)
-        if standing != loaded.record:
-            return Again(Loaded(standing, loaded.copies, loaded.at))
-        node, base, stamp = self._decider(loaded)
-        record = self._adding(changes, stamp)(base)
-        answer = loaded.copies.write_one(node, record)
-        if isinstance(answer, Stored):
-            return self._spread(loaded, node, record, changes, stamp)
-        if isinstance(answer, Refused):
-            raise StoreUnavailableError("cannot save the session", {node: answer.reason})
-        fresh = self.load(loaded.key, slide=False)
-        if isinstance(fresh, Absent):
-            return fresh
-        if isinstance(answer, Failed):
-            return self._settle_doubt(loaded, fresh, changes, stamp)
-        return Again(fresh)
-
-    def _decider(self, loaded: Loaded) -> tuple[str, Record, Stamp]:
-        record, stamp = loaded.record, self._stamp(loaded.record)
-        epoch, node = record.decider
-        if loaded.copies.holds(node):
-            return node, record, stamp
-        holders = [node for node in loaded.copies.current() if loaded.copies.holds(node)]
-        if not holders:
-            raise StoreUnavailableError("no copy of the session can decide a transaction")
-        self._cluster.stats.count("takeovers")
-        return (
-            holders[0],
-            record._replace(decider=(epoch + 1, holders[0])),
-            stamp._replace(version=stamp.version + TAKEOVER),
-        )
-
-    def _spread(
-        self, loaded: Loaded, node: str, record: Record, changes: Changes, stamp: Stamp
-    ) -> Loaded | Absent | Again:
-        """Bring the other copies to what the decider took, and see whether it was still the decider."""
-        settled = loaded.copies.write(record, lambda base: base, taken=[node])
-        if settled.state:
-            return self._absent(settled)  # it ended or moved after the decision, and took it along
-        after = Loaded(settled, loaded.copies, self._cluster.clock())
-        if settled.decider[0] > record.decider[0]:
-            return self._settle_takeover(after, changes, stamp)
-        return after
-
-    def _settle_takeover(self, after: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Again:
-        """Another took the decision over meanwhile: what it wrote outranks ours, where both wrote."""
-        kept = [holds_name(after.record, name, stamp) for name in (*changes.values, *changes.deleted)]
-        if all(kept):
-            return after
-        if any(kept):
-            raise StoreUnavailableError("unknown whether the transaction was stored: two nodes decided")
-        return Again(after)
-
-    def _settle_doubt(self, loaded: Loaded, fresh: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Again:
-        """The decider never answered: its copy tells whether it took the record."""
-        if holds(fresh.record, stamp):
-            return fresh
-        names = (*changes.values, *changes.deleted)
-        if all(fresh.record.entries.get(name) == loaded.record.entries.get(name) for name in names):
-            return Again(fresh)
-        raise StoreUnavailableError(
-            "unknown whether the transaction was stored: its node failed and others wrote since"
-        )
 
     # -- end and move ----------------------------------------------------------------------------------------------
 
@@ -273,17 +234,16 @@ class Store:
             moved_to = base.moved_to or moved_to
             return base if base.state is State.ENDED else tombstone(base, State.ENDED, self._now())
 
-        loaded.copies.write(loaded.record, ended, loaded.copies.known())
+        settle(self._cluster, loaded.copies, loaded.record, ended, nodes=loaded.copies.known())
         self._cluster.transport.ask([(node, Delete(loaded.key)) for node in loaded.copies.strangers()])
         if moved_to:
             self._end_moved(Absent(Absence.MOVED, moved_to))
 
     def _end_moved(self, absent: Absent) -> None:
-        """A log-out that comes late, under the old id, ends the session where it is now."""
-        if absent.why is Absence.MOVED:
-            target = self.load(absent.moved_to, slide=False)
-            if isinstance(target, Loaded):
-                self.end(target)
+        """A log-out that comes late, under an old id, ends the session where it is now."""
+        target = self._trace(absent)
+        if isinstance(target, Loaded):
+            self.end(target)
 
     def move(self, loaded: Loaded, new_key: str, changes: Changes) -> Loaded | Absent:
         """Carry a session to a new key: the new record first, then the mark "moved" in place of the old one.
@@ -293,53 +253,93 @@ class Store:
         Raises:
             StoreUnavailableError, SessionTooLargeError: the session is still under its old key.
         """
-        stamp = self._stamp(loaded.record)
+        stamp = self.stamp(loaded.record)
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
             return self._follow(fresh, changes, stamp)
         mover = self._moving(changes, stamp.writer)
         target = self._open_target(fresh, new_key, mover)
-        closed = self._close_source(fresh, target, mover)
-        if isinstance(closed, Absent):
+        lost = self._close_source(fresh, target, mover)
+        if lost is not None:
             self._bury(target)
-            return self._follow(closed, changes, stamp)
+            return self._follow(lost, changes, stamp)
         return target
 
-    def _moving(self, changes: Changes, writer: int) -> Callable[[Record], Record]:
+    def _moving(self, changes: Changes, writer: int) -> Change:
         """What the mover sets (a log-in) outranks whatever stands there and every request in flight."""
         now = self._now()
         return lambda base: base if base.state else apply(base, changes, Stamp(base.version + 2, writer), now)
 
-    def _open_target(self, source: Loaded, new_key: str, mover: Callable[[Record], Record]) -> Loaded:
+    def _open_target(self, source: Loaded, new_key: str, mover: Change) -> Loaded:
         copies = Copies(self._cluster, new_key)
         copies.assume_empty()
-        blank = source.record._replace(decider=(1, next(iter(copies.current()), "")))
-        return Loaded(copies.write(blank, mover), copies, self._cluster.clock())
+        blank = new_epoch(source.record, next(iter(copies.current()), ""), random_step())
+        return Loaded(settle(self._cluster, copies, blank, mover), copies, self._cluster.clock())
 
-    def _close_source(self, source: Loaded, target: Loaded, mover: Callable[[Record], Record]) -> Absent | None:
-        """Put "moved" on the old key's copies, each time only over what the new record already contains."""
+    def _close_source(self, source: Loaded, target: Loaded, mover: Change) -> Absent | None:
+        """Put "moved" on the old key: decided as transactions are, and only over what the new record contains."""
+        for _ in range(ATTEMPTS):
+            standing = source.copies.merged(source.record)
+            if standing.state:
+                return self._lost(standing, target)
+            authority = self.authority(source, standing)
+            if authority is not None and self._decide_move(source, authority, target, mover):
+                return self._mark_others(source, authority, target, mover)
+            found = self.load(source.key, slide=False)
+            if isinstance(found, Absent):
+                # Its own mark, when the answer to it was lost.
+                return None if found.moved_to == target.key else found
+            source = found
+        raise StoreUnavailableError("the session could not be moved: others kept changing it")
 
-        def closing(base: Record) -> Record:
-            if base.state:
-                return base
-            self._carry(base, target, mover)
-            return tombstone(base, State.MOVED, self._now(), target.key)
+    def _decide_move(self, source: Loaded, authority: Authority, target: Loaded, mover: Change) -> bool:
+        self._carry(authority.base, target, mover)
+        mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
+        return isinstance(source.copies.write_one(authority.node, mark), Stored)
 
-        settled = source.copies.write(source.record, closing, self._decider_first(source), first_alone=True)
-        if settled.moved_to != target.key:
-            return self._absent(settled)
-        return None
+    def _mark_others(self, source: Loaded, authority: Authority, target: Loaded, mover: Change) -> Absent | None:
+        def carry(found: Record) -> None:
+            if not found.state:
+                self._carry(found, target, mover)
 
-    def _decider_first(self, loaded: Loaded) -> list[str]:
-        """Where a move is decided is where transactions are: what was accepted there is carried over."""
-        node = loaded.record.decider[1]
-        return sorted(loaded.copies.current(), key=lambda name: name != node)
+        mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
+        settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[authority.node], on_read=carry)
+        return self._lost(settled, target)
 
-    def _carry(self, base: Record, target: Loaded, mover: Callable[[Record], Record]) -> None:
+    def _lost(self, settled: Record, target: Loaded) -> Absent | None:
+        return None if settled.moved_to == target.key else self.absent(settled)
+
+    def _carry(self, found: Record, target: Loaded, mover: Change) -> None:
         """Make the new record contain what was written to the old one since it was read."""
-        carried = base._replace(decider=target.record.decider)
+        carried = found._replace(decider=target.record.decider)
         if merge(carried, target.record) != target.record:
-            target.record = target.copies.write(merge(carried, target.record), mover)
+            target.record = settle(self._cluster, target.copies, merge(carried, target.record), mover)
+
+    def spread(self, loaded: Loaded, authority: Authority, record: Record) -> Record:
+        """Bring the other copies to what the deciding one took; return the record that stands.
+
+        Raises:
+            StoreUnavailableError: fewer copies than required have it.
+        """
+        return settle(self._cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
+
+    # -- who decides -----------------------------------------------------------------------------------------------
+
+    def authority(self, loaded: Loaded, standing: Record) -> Authority | None:
+        """Return the copy that decides what must happen once; None: load again, the deciding copy is unread.
+
+        The record names it. While its node is away, the first copy that is there takes over in a new epoch, which
+        outranks whatever the former decider's node may still accept from those who have not heard.
+        """
+        node = standing.decider[1]
+        known = loaded.copies.standing(node)
+        if known is Standing.HOLDS:
+            return Authority(node, standing)
+        holders = [name for name in loaded.copies.current() if loaded.copies.standing(name) is Standing.HOLDS]
+        if known is Standing.UNREAD or not holders:
+            return None
+        self._cluster.stats.count("takeovers")
+        return Authority(holders[0], new_epoch(standing, holders[0], random_step()))
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
@@ -350,7 +350,7 @@ class Store:
         """
         if absent.why is not Absence.MOVED or not changes:
             return absent
-        target = self.load(absent.moved_to, slide=False)
+        target = self._trace(absent)
         if isinstance(target, Loaded):
             self._commit(target, changes, stamp)
         return absent
@@ -362,16 +362,20 @@ class Store:
             return loaded
         return self.load(loaded.key, slide=False)
 
-    def _adding(self, changes: Changes, stamp: Stamp) -> Callable[[Record], Record]:
+    def adding(self, changes: Changes, stamp: Stamp) -> Change:
+        """Return the function that merges changes into a record, unless that is no longer live."""
         now = self._now()
         return lambda base: base if base.state else apply(base, changes, stamp, now)
 
-    def _stamp(self, record: Record) -> Stamp:
+    def stamp(self, record: Record) -> Stamp:
+        """Return the stamp of a change by one who has read `record`."""
         return Stamp(record.version + 1, secrets.randbits(63))
 
-    def _absent(self, record: Record) -> Absent:
+    def absent(self, record: Record) -> Absent:
+        """Return what a record that is no longer live means."""
         if record.state is State.MOVED:
-            return Absent(Absence.MOVED, record.moved_to, self._now() - record.closed < MOVE_GRACE)
+            recently = self._now() - record.closed < MOVE_GRACE
+            return Absent(Absence.MOVED, record.moved_to, recently=recently)
         return Absent(Absence.ENDED)
 
     def _outlived(self, record: Record) -> bool:
@@ -380,9 +384,3 @@ class Store:
 
     def _now(self) -> int:
         return int(self._cluster.clock())
-
-
-def holds_name(record: Record, name: str, stamp: Stamp) -> bool:
-    """Say whether an attribute stands as that writer left it."""
-    entry = record.entries.get(name)
-    return entry is not None and entry.writer == stamp.writer

@@ -1,0 +1,180 @@
+"""Bringing all copies of a record to a change: all at once, each by compare-and-swap, until they agree."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterable
+from functools import reduce
+
+from ..errors import StoreUnavailableError
+from ..record import EPOCH_STEP, Record, merge, new_epoch
+from .commands import Conflict, Stored
+from .copies import Cluster, Copies
+
+#: Turns what stands into what shall stand; called again for each state that is met.
+Change = Callable[[Record], Record]
+
+#: Rounds of compare-and-swap before giving up; in each round at least one writer gets through.
+ATTEMPTS = 200
+#: Rounds in which a load tries to repair copies that others are writing at the same time.
+REPAIR_ROUNDS = 3
+
+
+def settle(
+    cluster: Cluster,
+    copies: Copies,
+    base: Record,
+    change: Change,
+    *,
+    nodes: Iterable[str] = (),
+    taken: Iterable[str] = (),
+    on_read: Callable[[Record], None] | None = None,
+) -> Record:
+    """Store `change(base)` on all copies; return the record that now stands.
+
+    A copy that refuses is read again, merged into `base` and tried again, so `change` may be called repeatedly. A node
+    that fails is replaced by the next on the ring.
+
+    Args:
+        cluster: the nodes.
+        copies: what this request knows of the copies.
+        base: what was read.
+        change: turns what stands into what shall stand.
+        nodes: where to write; by default where the copies are.
+        taken: nodes that hold the changed record already.
+        on_read: called with each record that a copy was found to hold instead of the one expected.
+
+    Raises:
+        StoreUnavailableError: fewer copies than required have taken it.
+        SessionTooLargeError: a node refused the record for its size.
+    """
+    settlement = _Settlement(cluster, copies, change, on_read)
+    return settlement.run(base, list(nodes) or copies.current(), set(taken))
+
+
+def repair(cluster: Cluster, copies: Copies, record: Record) -> Record:
+    """Bring missing, differing and outdated copies up to `record`; return it with what was met on the way.
+
+    What still differs after a few rounds, because others are writing, is left to the next reader.
+    """
+    for _ in range(REPAIR_ROUNDS):
+        target = _entrusted(cluster, copies, record, copies.current())
+        nodes = [node for node in copies.current() if copies.differs(node, target)]
+        if not nodes:
+            return target
+        cluster.stats.count("repairs", len(nodes))
+        answers = copies.put(nodes, target)
+        conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
+        if not conflicts:
+            return target
+        # An epoch begun here counts only where it was taken: what was found is merged into what was read.
+        record = reduce(merge, copies.reread(conflicts), record)
+        record = record if record.state else record._replace(decider=max(record.decider, target.decider))
+    return record
+
+
+def random_step() -> int:
+    """Return the distance to a new epoch."""
+    return 1 + secrets.randbelow(EPOCH_STEP)
+
+
+class _Settlement:
+    """One change on its way to all copies."""
+
+    def __init__(
+        self, cluster: Cluster, copies: Copies, change: Change, on_read: Callable[[Record], None] | None
+    ) -> None:
+        self._cluster = cluster
+        self._copies = copies
+        self._change = change
+        self._on_read = on_read
+        # Nodes that hold the record, and those that shall.
+        self._done: set[str] = set()
+        self._pending: list[str] = []
+
+    def run(self, base: Record, nodes: list[str], taken: set[str]) -> Record:
+        self._done, self._pending = taken, [node for node in nodes if node not in taken]
+        base = self._copies.merged(self._read_again(self._copies.unread(), base))
+        base = self._with_stand_ins(base)
+        record = self._entrusted(self._change(base))
+        for attempt in range(ATTEMPTS):
+            conflicts = self._round(record)
+            base = self._with_stand_ins(self._read_again(conflicts, base))
+            if not self._pending:
+                break
+            record = self._again(base, record, met=bool(conflicts))
+            self._cluster.pause(attempt)
+        self._acknowledge()
+        return record
+
+    def _round(self, record: Record) -> list[str]:
+        """Send the record to all that lack it; return the nodes that hold something unread."""
+        answers = self._copies.put(self._pending, record)
+        self._copies.refuse_too_large(answers, record)
+        self._done.update(node for node, answer in answers if isinstance(answer, Stored))
+        conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
+        if conflicts:
+            self._cluster.stats.count("conflicts")
+        return conflicts
+
+    def _read_again(self, nodes: list[str], base: Record) -> Record:
+        found = self._copies.reread(nodes)
+        if self._on_read is not None:
+            for record in found:
+                self._on_read(record)
+        return reduce(merge, found, base)
+
+    def _again(self, base: Record, former: Record, *, met: bool) -> Record:
+        """Return the change on what was met. Copies that have the former record get this one where they must agree."""
+        record = self._change(base)
+        if not record.state and former.decider[0] > record.decider[0]:
+            # An epoch begun here stands wherever it was taken: it must contain what was met since.
+            record = record._replace(decider=former.decider)
+        record = self._entrusted(record)
+        begun = not record.state and record.decider[0] > base.decider[0]
+        if _standing(record) != _standing(former) or (met and begun):
+            self._done.clear()
+            self._pending = self._copies.known()
+        return record
+
+    def _with_stand_ins(self, base: Record) -> Record:
+        """Find a node for each that failed, and merge what it holds: it may have stood in before."""
+        self._pending = [node for node in self._pending if self._copies.answers(node) and node not in self._done]
+        others = [node for node in self._copies.known() if node not in self._done and node not in self._pending]
+        while len(self._done) + len(self._pending) < self._cluster.copies:
+            node = others.pop(0) if others else self._copies.stand_in()
+            if node is None:
+                break
+            self._pending.append(node)
+            base = self._copies.merged_with(node, base)
+        return base
+
+    def _entrusted(self, record: Record) -> Record:
+        return _entrusted(self._cluster, self._copies, record, self._pending)
+
+    def _acknowledge(self) -> None:
+        if len(self._done) < self._cluster.required:
+            raise StoreUnavailableError(
+                f"{len(self._done)} of {self._cluster.required} required copies have taken the change",
+                self._copies.causes(),
+            )
+
+
+def _entrusted(cluster: Cluster, copies: Copies, record: Record, nodes: Iterable[str]) -> Record:
+    """Return the record, naming another decider if the present one is about to get its copy anew.
+
+    A node whose copy is gone has forgotten what it decided; one that still has its copy has not.
+    """
+    decider = record.decider[1]
+    if record.state or decider not in nodes or copies.readable(decider):
+        return record
+    holders = [node for node in copies.current() if copies.readable(node)]
+    if not holders:
+        return record
+    cluster.stats.count("takeovers")
+    return new_epoch(record, holders[0], random_step())
+
+
+def _standing(record: Record) -> tuple[int, tuple[int, int], str]:
+    """What every copy must agree on before a change is acknowledged: whether the session lives, and since when."""
+    return record.state, record.floor, record.moved_to

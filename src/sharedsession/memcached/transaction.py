@@ -1,0 +1,83 @@
+"""One transaction: changes that depend on what was read take effect exactly once.
+
+One copy, named in the record, decides by compare-and-swap; the others follow. Whether an attempt whose answer was lost
+has taken effect is told by the record, which remembers the last transactions of its line.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from ..errors import StoreUnavailableError
+from ..record import Changes, Record, contains, remember
+from .commands import Failed, Refused, Stored
+from .store import Absence, Absent, Authority, Loaded, Store
+
+
+class Again(NamedTuple):
+    """Somebody else came first, or nobody knows who did: run the function on this."""
+
+    #: None: on a new, empty session, the old one has ended.
+    loaded: Loaded | None
+
+
+class Transaction:
+    """The attempts of one transaction.
+
+    Args:
+        store: where the session lies.
+        now: seconds since the epoch.
+    """
+
+    def __init__(self, store: Store, now: int) -> None:
+        self._store = store
+        self._now = now
+        # Writers of attempts that may have been stored, or may still be.
+        self._doubts: list[int] = []
+
+    def decide(self, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
+        """Store changes that depend on what was read: all of them, once, or nothing.
+
+        Returns the session with the changes; `Again` when they must be made anew on another record; `Absent` when the
+        session is gone, with `taken` when that happened after the changes were stored.
+
+        Raises:
+            StoreUnavailableError: too few copies took it; if the message says "unknown", it may have been stored.
+        """
+        standing = loaded.copies.merged(loaded.record)
+        authority = None if standing != loaded.record else self._store.authority(loaded, standing)
+        if authority is None:
+            return self._again(loaded)
+        stamp = self._store.stamp(authority.base)
+        record = remember(self._store.adding(changes, stamp)(authority.base), stamp.writer, self._now)
+        answer = loaded.copies.write_one(authority.node, record)
+        if isinstance(answer, Stored):
+            return self._spread(loaded, authority, record, stamp.writer)
+        if isinstance(answer, Refused):
+            raise StoreUnavailableError("cannot save the session", {authority.node: answer.reason})
+        if isinstance(answer, Failed):
+            self._doubts.append(stamp.writer)
+        return self._again(loaded)
+
+    def _again(self, loaded: Loaded) -> Loaded | Absent | Again:
+        """Load again, wherever the session is now; an attempt in doubt that turns out to be stored was the one."""
+        fresh = self._store.find(loaded.key)
+        if isinstance(fresh, Absent):
+            return fresh
+        done = any(contains(fresh.record, writer) for writer in self._doubts)
+        return fresh if done else Again(fresh)
+
+    def _spread(self, loaded: Loaded, authority: Authority, record: Record, writer: int) -> Loaded | Absent | Again:
+        """Bring the other copies to what the decider took, and see whether it was still the decider."""
+        settled = self._store.spread(loaded, authority, record)
+        if settled.state:
+            # It ended or moved after the decision. A move has taken the changes along, or else they were outranked.
+            self._doubts.append(writer)
+            gone = self._again(loaded)
+            return gone._replace(taken=gone.why is Absence.ENDED) if isinstance(gone, Absent) else gone
+        after = Loaded(settled, loaded.copies, loaded.at)
+        if settled.decider[0] == record.decider[0] or contains(settled, writer):
+            return after
+        # A new epoch began meanwhile, and its line does not know this transaction.
+        self._doubts.append(writer)
+        return Again(after)
