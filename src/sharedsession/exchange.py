@@ -9,7 +9,9 @@ from markupsafe import Markup
 
 from .dialogue import Tell, Update
 from .errors import StoreUnavailableError
-from .manager import Life, Manager
+from .life import Life
+from .manager import Manager
+from .session import Life as LifeOfSession
 from .session import Session
 from .tracking.caching import Headers, vary_on_cookie
 from .tracking.tracking import Tracking, protect
@@ -37,7 +39,7 @@ class Policy:
         trusted_proxies: int = 0,
         slide_always: bool = False,
         save_on_5xx: bool = True,
-        session_class: Callable[[Life], Session] = Session,
+        session_class: Callable[[LifeOfSession], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
     ) -> None:
         self.manager = manager
@@ -64,7 +66,7 @@ class Exchange:
         tracking = policy.tracking
         trail = tracking.enter(environ) if tracking.needs_entry else None
         view = self._view = RequestView(environ, policy.trusted_proxies)
-        self._life: Life = policy.manager.open(lambda: tracking.resolve(view, trail), slide=lambda: view.slide)
+        self._life = Life(policy.manager, lambda: tracking.resolve(view, trail), lambda: view.slide)
         # An id has gone into a URL or a form of the response.
         self._emitted = False
         # The response is an error after which nothing is saved.

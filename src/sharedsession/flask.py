@@ -16,9 +16,8 @@ from .assembly import Parts, assemble
 from .config import SETTING_PREFIX, all_options, build_config, read_environment
 from .errors import ConfigError
 from .exchange import Exchange
-from .manager import Life
 from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
-from .session import Session
+from .session import Life, Session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

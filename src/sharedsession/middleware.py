@@ -327,4 +327,5 @@ def hidden_field(environ: dict[str, Any]) -> Markup:
     Empty where the client takes cookies, where there is no session, where form tracking is off, and for crawlers.
     """
     exchange = environ.get(EXCHANGE_KEY)
-    return Markup() if exchange is None else Markup(exchange.hidden_field())
+    field: Markup = Markup() if exchange is None else exchange.hidden_field()
+    return field

@@ -8,7 +8,7 @@ from functools import reduce
 
 from ..errors import StoreUnavailableError
 from ..record import EPOCH_STEP, Record, merge, new_epoch
-from .commands import Conflict, Stored
+from .commands import Conflict, Stored, TooLarge
 from .copies import Cluster, Copies
 
 #: Turns what stands into what shall stand; called again for each state that is met.
@@ -91,9 +91,12 @@ class _Settlement:
         # Nodes that hold the record, and those that shall.
         self._done: set[str] = set()
         self._pending: list[str] = []
+        # What was read before any change.
+        self._base: Record
 
     def run(self, base: Record, nodes: list[str], taken: set[str]) -> Record:
         self._done, self._pending = taken, [node for node in nodes if node not in taken]
+        self._base = base
         base = self._copies.merged(self._read_again(self._copies.unread(), base))
         base = self._with_stand_ins(base)
         record = self._entrusted(self._change(base))
@@ -110,8 +113,11 @@ class _Settlement:
     def _round(self, record: Record) -> list[str]:
         """Send the record to all that lack it; return the nodes that hold something unread."""
         answers = self._copies.put(self._pending, record)
-        self._copies.refuse_too_large(answers, record)
         self._done.update(node for node, answer in answers if isinstance(answer, Stored))
+        if any(isinstance(answer, TooLarge) for _, answer in answers):
+            # All or nothing: a record that one node cannot take must not stand on the others.
+            self._copies.put([node for node in self._done if self._copies.answers(node)], self._base)
+            self._copies.refuse_too_large(answers, record)
         conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
         if conflicts:
             self._cluster.stats.count("conflicts")

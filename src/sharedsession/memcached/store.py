@@ -65,13 +65,8 @@ class Loaded:
     @property
     def last_accessed(self) -> float:
         """When the session was last used before this request, in seconds since the epoch."""
-        return min(
-            self.at,
-            max(
-                self.at - (life(self.record.max_inactive_interval) - self.copies.remaining),
-                self.record.created,
-            ),
-        )
+        idle = max(self.copies.whole_life(self.record, self.at) - self.copies.remaining, 0)
+        return min(self.at, max(self.at - idle, self.record.created))
 
 
 class Authority(NamedTuple):

@@ -1,4 +1,4 @@
-"""The id in a hidden field of a POSTed form: found in the first bytes of the body, which the application reads whole."""
+"""The id in a hidden field of a POSTed form: found in the first bytes of the body, which the app reads whole."""
 
 from __future__ import annotations
 
@@ -135,7 +135,7 @@ class PeekedInput:
         return iter(self.readline, b"")
 
     def close(self) -> None:
-        """Close the server's stream, where it can be closed. Nothing else of it is offered: it would skip `peek`'s bytes."""
+        """Close the server's stream, if it can be closed. Nothing else of it is offered: that would skip bytes."""
         close = getattr(self._stream, "close", None)
         if close is not None:
             close()

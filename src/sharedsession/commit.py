@@ -1,0 +1,183 @@
+"""The commit: one visible table of what a request may have made of its session, and what then happens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+
+from .dialogue import NOTHING, Tell, Update
+from .errors import HeadersSentError, StoreUnavailableError
+from .memcached.store import Absence, Absent, Loaded
+from .record import Changes
+from .state import State
+
+
+class Situation(Enum):
+    """What a request has made of its session, as seen at commit."""
+
+    UNTOUCHED = "untouched"
+    GONE = "ended by another request"
+    EMPTY = "new and empty"
+    LATE = "new under an id that was moved a moment ago"
+    NEW = "new"
+    READ = "only read"
+    CHANGED = "changed"
+    REISSUED = "to be re-issued"
+    MOVED = "given a new id"
+    ENDED = "ended"
+    REPLACED = "ended, then used again"
+
+
+def situation_of(state: State) -> Situation:
+    """Say which row of the table applies."""
+    if state.opened is None or not state.available:
+        return Situation.UNTOUCHED
+    if state.gone:
+        return Situation.GONE
+    if state.manager.end_when_emptied and state.emptied():
+        state.invalidate()
+    if state.loaded is not None:
+        return _situation_of_known(state, state.loaded)
+    used = state.used(state.opened)
+    if state.ending:
+        return Situation.REPLACED if used else Situation.ENDED
+    if not used:
+        return Situation.EMPTY
+    return Situation.LATE if state.late and not state.moving else Situation.NEW
+
+
+def _situation_of_known(state: State, loaded: Loaded) -> Situation:
+    if state.moving:
+        return Situation.MOVED
+    if state.reissued():
+        return Situation.REISSUED
+    return Situation.CHANGED if state.changes() else Situation.READ
+
+
+def _nothing(state: State) -> bool:
+    """Store nothing: there is nothing new, or the load has prolonged it."""
+    return True
+
+
+def _create(state: State) -> bool:
+    """Store a new session under a new id."""
+    state.session_id = state.session_id or state.manager.ids.new()
+    changes = state.changes()
+    interval = state.manager.default_interval
+    state.loaded = state.manager.store.create(state.session_id.key, changes, interval)
+    _settled(state, state.loaded, changes)
+    state.manager.stats.count("created")
+    return True
+
+
+def _merge(state: State) -> bool:
+    """Merge the changes into every copy."""
+    changes = state.changes()
+    return not changes or _adopt(state, state.manager.store.commit(_known(state), changes), changes)
+
+
+def _reissue(state: State) -> bool:
+    """Give the same record's id a present-day text (the load has repaired the record itself)."""
+    stands = _merge(state)
+    if state.session_id is not None:
+        state.session_id = state.manager.ids.reissue(state.session_id.token)
+    state.manager.stats.count("reissued")
+    return stands
+
+
+def _move(state: State) -> bool:
+    """Carry the session to its new key and leave the mark "moved" under the old one."""
+    changes = state.changes()
+    new_id = state.session_id = state.session_id or state.manager.ids.new()
+    state.moving = False
+    state.changed_id = True
+    state.manager.stats.count("id_changes")
+    return _adopt(state, state.manager.store.move(_known(state), new_id.key, changes), changes)
+
+
+def _end(state: State) -> bool:
+    """Put tombstones on every copy of what was invalidated."""
+    while state.ending:
+        state.manager.store.end(state.ending[0])
+        del state.ending[0]
+        state.manager.stats.count("ended")
+    return True
+
+
+def _replace(state: State) -> bool:
+    """End the old session, then store the new one."""
+    return _end(state) and _create(state)
+
+
+def _withhold(state: State) -> bool:
+    """Create nothing: its cookie would overwrite the one that another response is bringing."""
+    state.manager.stats.count("withheld")
+    return False
+
+
+def _known(state: State) -> Loaded:
+    if state.loaded is None:
+        raise StoreUnavailableError("the session was not loaded")
+    return state.loaded
+
+
+def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
+    if isinstance(outcome, Absent):
+        # It ended or moved meanwhile; the response that did so tells the client.
+        state.manager.stats.count(f"late_{outcome.why.value}")
+        found = state.manager.store.find(outcome.moved_to) if outcome.why is Absence.MOVED else outcome
+        state.go_on(found if isinstance(found, Loaded) else None)
+        state.gone = state.loaded is None
+        if state.loaded is not None:
+            _settled(state, state.loaded, changes)
+        return False
+    state.loaded = outcome
+    _settled(state, outcome, changes)
+    return True
+
+
+def _settled(state: State, loaded: Loaded, changes: Changes) -> None:
+    state.moving = state.ensured = False
+    state.attributes.rebase(loaded.record.live, changes)
+
+
+def tell(state: State, told: Tell) -> Update:
+    """Return what the client must be told of its id."""
+    # An id that came by URL or form is never promoted to a cookie, except by change_id.
+    by_cookie = state.came_by in ("cookie", None) or state.changed_id
+    return Update(told, state.session_id.text if state.session_id else "", by_cookie=by_cookie)
+
+
+def commit(state: State) -> Update:
+    """Do what the table says; return what the client must be told.
+
+    Raises:
+        StoreUnavailableError, SessionTooLargeError: the session was not saved.
+        HeadersSentError: it needs a cookie, but the headers have left.
+        TypeError: an attribute holds something that cannot be stored.
+    """
+    situation = situation_of(state)
+    step, told = COMMIT_TABLE[situation]
+    if state.headers_sent and told in (Tell.ID, Tell.EXPIRED):
+        raise HeadersSentError(
+            f"the session is {situation.value}, which needs a cookie, but the response headers have left; "
+            "do that before the first byte of the body"
+        )
+    stands = state.guarded(lambda: step(state))
+    return tell(state, told) if stands else NOTHING
+
+
+#: The whole policy of a commit: situation -> (what the store does, what the client is told).
+COMMIT_TABLE: dict[Situation, tuple[Callable[[State], bool], Tell]] = {
+    Situation.UNTOUCHED: (_nothing, Tell.NOTHING),
+    Situation.GONE: (_nothing, Tell.NOTHING),
+    Situation.EMPTY: (_nothing, Tell.NOTHING),
+    Situation.LATE: (_withhold, Tell.NOTHING),
+    Situation.NEW: (_create, Tell.ID),
+    Situation.READ: (_nothing, Tell.AGE),
+    Situation.CHANGED: (_merge, Tell.AGE),
+    Situation.REISSUED: (_reissue, Tell.ID),
+    Situation.MOVED: (_move, Tell.ID),
+    Situation.ENDED: (_end, Tell.EXPIRED),
+    Situation.REPLACED: (_replace, Tell.ID),
+}

@@ -1,0 +1,199 @@
+"""One request's session from the first access to the last commit: what the application's `Session` does comes here."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from .commit import commit, tell
+from .dialogue import NOTHING, Requested, Source, Tell, Update
+from .errors import StoreUnavailableError
+from .ids import SessionId
+from .manager import Manager
+from .memcached.store import Absent, Loaded
+from .memcached.transaction import Again, Transaction
+from .state import State
+
+T = TypeVar("T")
+
+#: Times a transaction's function is run before giving up.
+MOST_RUNS = 200
+#: A session's place in its life: (loaded, id, source, moving, ensured, ending).
+_Standing = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
+
+
+class Life(State):
+    """One request's session from the first access to the last commit; same arguments as `State`."""
+
+    def __init__(
+        self, manager: Manager, requested: Callable[[], Iterable[Requested]], slide: Callable[[], bool]
+    ) -> None:
+        super().__init__(manager, requested, slide)
+        # What the client must be told of commits before the headers leave.
+        self._owed = Tell.NOTHING
+
+    # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str | None:
+        """The id's text, of the new one after `change_id`."""
+        _ = self.attributes
+        return self.session_id.text if self.session_id else None
+
+    @property
+    def is_new(self) -> bool:
+        """Whether there is no stored session behind this one."""
+        _ = self.attributes
+        return self.loaded is None
+
+    @property
+    def source(self) -> Source | None:
+        """How the live id came."""
+        _ = self.attributes
+        return self.came_by
+
+    @property
+    def creation_time(self) -> float:
+        """Seconds since the epoch."""
+        _ = self.attributes
+        return float(self.loaded.record.created) if self.loaded else self.manager.clock()
+
+    @property
+    def last_accessed_time(self) -> float:
+        """Seconds since the epoch."""
+        _ = self.attributes
+        return self.loaded.last_accessed if self.loaded else self.manager.clock()
+
+    @property
+    def interval(self) -> int:
+        """Max inactive interval in seconds; 0: never."""
+        if self.attributes.interval is not None:
+            return self.attributes.interval
+        return self.loaded.record.max_inactive_interval if self.loaded else self.manager.default_interval
+
+    def carried(self) -> str | None:
+        """Return the id that URLs and forms of the response carry; None when they carry none. Asks the store nothing.
+
+        A client that takes cookies gets none. An untouched request passes on the well-signed id it brought. A new
+        session gets its id here if there is something to store; nothing is created for the sake of a URL.
+        """
+        if self.opened is None or not self.available:
+            shown = list(self.manager.verify(self._requested()))
+            by_cookie = any(source == "cookie" for _, source in shown)
+            return None if by_cookie or not shown else shown[0][0].text
+        if self.came_by == "cookie" or (self.came_by is None and self.takes_cookies):
+            return None
+        if self.loaded is None and self.used(self.opened):
+            self.session_id = self.session_id or self.manager.ids.new()
+        elif self.loaded is None:
+            return None
+        elif self.reissued() and self.session_id:
+            return self.manager.ids.reissue(self.session_id.token).text
+        return self.session_id.text if self.session_id else None
+
+    # -- life cycle ------------------------------------------------------------------------------------------------
+
+    def ensure_id(self) -> str:
+        """Return the id; a new session is stored even if it stays empty."""
+        _ = self.writable
+        self.ensured = True
+        if self.session_id is None:
+            self.session_id = self.manager.ids.new()
+        return self.session_id.text
+
+    def change_id(self) -> None:
+        """Give the session a new id at commit."""
+        _ = self.writable
+        self.moving = True
+        self.session_id = self.manager.ids.new() if self.loaded else self.session_id
+
+    def commit(self) -> None:
+        """Save now; what the client must be told waits for the headers."""
+        told = commit(self).tell
+        if told in (Tell.ID, Tell.EXPIRED) or self._owed is Tell.NOTHING:
+            self._owed = told
+
+    def transaction(self, fn: Callable[[], T]) -> T:
+        """Run `fn` until its changes stand on exactly what it read."""
+        self.commit()
+        _ = self.attributes  # loaded before the first run: a function that raises must leave the session as it was
+        attempts = Transaction(self.manager.store, int(self.manager.clock()))
+        for _ in range(MOST_RUNS):
+            before = (self.loaded, self.session_id, self.came_by, self.moving, self.ensured, list(self.ending))
+            try:
+                result = fn()
+                again = self._decide(attempts)
+            except BaseException:
+                self._undo(before)
+                raise
+            if again is None:
+                self.commit()
+                return result
+            self._undo(before)
+            self.go_on(again.loaded)
+            self.start()
+        raise StoreUnavailableError("the transaction met another one every time")
+
+    def _undo(self, before: _Standing) -> None:
+        """Take back what a transaction's function did to attributes and life cycle."""
+        self.loaded, self.session_id, self.came_by, self.moving, self.ensured, self.ending = before
+        self.start()
+
+    def _decide(self, attempts: Transaction) -> Again | None:
+        """Store what the function changed; say on what it must run again if somebody came first."""
+        changes = self.changes()
+        loaded = self.loaded
+        if loaded is None or not changes:
+            return None
+        outcome = self.guarded(lambda: attempts.decide(loaded, changes))
+        if isinstance(outcome, Loaded):
+            self.go_on(outcome)
+            self.attributes.rebase(outcome.record.live, changes)
+            return None
+        if isinstance(outcome, Absent) and outcome.taken:
+            self.gone = True
+            return None
+        self.manager.stats.count("transaction_retries")
+        return Again(None) if isinstance(outcome, Absent) else outcome
+
+    # -- commit ----------------------------------------------------------------------------------------------------
+
+    def finish(self, *, save: bool = True) -> Update:
+        """Commit before the headers leave; return what the client must be told, of earlier commits too.
+
+        Args:
+            save: False: store nothing more.
+
+        Raises:
+            StoreUnavailableError, SessionTooLargeError: the session was not saved.
+            TypeError: an attribute holds something that cannot be stored.
+        """
+        update = commit(self) if save else NOTHING
+        owed, self._owed = self._owed, Tell.NOTHING
+        if owed is not Tell.NOTHING and update.tell in (Tell.NOTHING, Tell.AGE):
+            return tell(self, owed)
+        return update
+
+    def check_values(self) -> None:
+        """Encode what changed; drop the changes when that cannot be done, so that an error page can still be sent.
+
+        Raises:
+            TypeError: an attribute holds something that cannot be stored.
+        """
+        if self.opened is None or not self.available:
+            return
+        try:
+            self.opened.changes()
+        except TypeError:
+            self.start()
+            raise
+
+    def touch(self) -> None:
+        """Prolong a session that the request did not use, if the store can be reached."""
+        try:
+            _ = self.attributes
+        except StoreUnavailableError:
+            self.failure = None
+            self.accessed = False
+
+    # The steps of the commit table: do what the row says, and say whether the client's id stands.

@@ -1,0 +1,155 @@
+"""One request's session as far as this request knows it. Loads when first asked; stores nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from .attributes import Attributes
+from .dialogue import Requested, Source
+from .errors import StoreUnavailableError
+from .ids import SessionId
+from .manager import Manager
+from .memcached.store import Loaded
+from .record import Changes
+
+T = TypeVar("T")
+
+
+class State:
+    """One request's session: what was loaded, what was changed, and what shall become of it.
+
+    Args:
+        manager: services and policy.
+        requested: returns the ids the client showed, best first.
+        slide: says whether the load starts the idle time anew.
+    """
+
+    def __init__(
+        self, manager: Manager, requested: Callable[[], Iterable[Requested]], slide: Callable[[], bool]
+    ) -> None:
+        self.available = True
+        self.accessed = False
+        #: The store failed in this request.
+        self.failure: StoreUnavailableError | None = None
+        #: The response headers have left: no cookie can be sent any more.
+        self.headers_sent = False
+        self.manager = manager
+        self._requested = requested
+        self._slide = slide
+        self.opened: Attributes | None = None
+        self.loaded: Loaded | None = None
+        self.session_id: SessionId | None = None
+        self.came_by: Source | None = None
+        self.ending: list[Loaded] = []
+        self.moving = False
+        self.ensured = False
+        self.changed_id = False
+        # It ended while this request ran: nothing of the request is stored any more.
+        self.gone = False
+        # The client showed a well-signed id in a cookie: it takes cookies.
+        self.takes_cookies = False
+        # The client's id was moved a moment ago: another response is bringing it the new one.
+        self.late = False
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes; loads the session at the first use."""
+        if self.opened is None:
+            self._open()
+        if self.opened is None:
+            raise StoreUnavailableError("the session store failed earlier in this request")
+        return self.opened
+
+    @property
+    def writable(self) -> Attributes:
+        """The attributes, to be changed."""
+        attributes = self.attributes
+        if not self.available:
+            raise StoreUnavailableError("the session store is away, so the session cannot be changed")
+        return attributes
+
+    def used(self, attributes: Attributes) -> bool:
+        """Whether a new session has something to store."""
+        return self.ensured or (attributes.touched() and any(attributes.names()))
+
+    def emptied(self) -> bool:
+        attributes = self.attributes
+        return self.loaded is not None and attributes.emptied()
+
+    def reissued(self) -> bool:
+        """Whether the client must get the same session under another text: this node's route, or the present key."""
+        if self.session_id is None or self.came_by is None or self.headers_sent:
+            return False
+        ids = self.manager.ids
+        return self.session_id.outdated or (self.manager.sticky and self.session_id.route != ids.route)
+
+    def changes(self) -> Changes:
+        changes = self.attributes.changes()
+        binds = self.manager.beyond_cookies and self.came_by == "cookie" and self.loaded is not None
+        if binds and self.loaded and not self.loaded.record.cookie_only:
+            return changes._replace(cookie_only=True)
+        return changes
+
+    def start(self) -> None:
+        """Begin with what is stored, and nothing changed."""
+        self.opened = Attributes(self.manager.values, self.loaded.record.live if self.loaded else {})
+
+    def invalidate(self) -> None:
+        """End the session at commit; go on with a new, empty one."""
+        _ = self.writable
+        if self.loaded is not None:
+            self.ending.append(self.loaded)
+        self.loaded = self.session_id = self.came_by = None
+        self.moving = self.ensured = False
+        self.start()
+
+    def go_on(self, loaded: Loaded | None) -> None:
+        """Go on with the session as it is now: maybe under another id, which another response tells, or not at all."""
+        self.loaded = loaded
+        if loaded is None:
+            self.session_id = self.came_by = None
+            self.moving = self.ensured = False
+        elif not self.moving and self.session_id is not None and self.session_id.key != loaded.key:
+            self.session_id = None
+
+    def fail(self, error: StoreUnavailableError) -> None:
+        self.failure = error
+        self.manager.stats.warn("unavailable", "session store unavailable: %s", error)
+
+    def guarded(self, action: Callable[[], T]) -> T:
+        try:
+            return action()
+        except StoreUnavailableError as error:
+            self.fail(error)
+            raise
+
+    def _open(self) -> None:
+        if self.failure is not None:
+            return
+        self.accessed = True
+        try:
+            self._load()
+        except StoreUnavailableError as error:
+            self.fail(error)
+            if not self.manager.empty_when_unavailable:
+                raise
+            self.available = False
+        self.start()
+
+    def _load(self) -> None:
+        shown = list(self.manager.verify(self._requested()))
+        self.takes_cookies = any(source == "cookie" for _, source in shown)
+        results = self.manager.store.load_each([session_id.key for session_id, _ in shown], slide=self._slide())
+        for (session_id, source), found in zip(shown, results, strict=True):
+            if isinstance(found, Loaded):
+                if source != "cookie" and found.record.cookie_only:
+                    self.manager.stats.count("ids_refused_source")
+                    continue
+                self.loaded, self.came_by = found, source
+                self.session_id = session_id
+                if self.manager.sticky:
+                    self.manager.note_route(session_id)
+                return
+            self.manager.stats.count(f"ids_{found.why.value}")
+            self.late = self.late or found.recently
