@@ -67,6 +67,8 @@ def default_of(field: dataclasses.Field[Any]) -> str:
     """Return a field's default as the page writes it."""
     if field.name == "cookie":
         return "`CookieConfig()`"
+    if field.name == "crawlers":
+        return "`CRAWLERS`"
     if field.name == "secret_key":
         return "required"
     return f"`{field.default!r}`".replace("'", '"')

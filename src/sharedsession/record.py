@@ -22,6 +22,9 @@ EPOCH = 1 << 32
 EPOCH_STEP = 1 << 14
 #: Transactions that a record remembers, and for how many seconds: their callers may still ask whether they were stored.
 RECENT, RECENT_FOR = 256, 30
+#: Clears of a session that a record remembers: those that a request which is still running may have made.
+CLEARS = 8
+_GENERATION = 1 << 32
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
 
@@ -39,6 +42,8 @@ class Stamp(NamedTuple):
 
     version: int
     writer: int
+    #: The last `clear()` that the writer had seen: `Record.cleared`.
+    seen: int = 0
 
 
 class Entry(NamedTuple):
@@ -50,6 +55,8 @@ class Entry(NamedTuple):
     payload: bytes | None
     #: Time of deletion in seconds since the epoch; 0 for a value.
     deleted: int = 0
+    #: The last `clear()` that the writer had seen.
+    seen: int = 0
 
 
 class Record(NamedTuple):
@@ -61,8 +68,9 @@ class Record(NamedTuple):
     #: The longest interval the session ever had: how long orphan copies can survive.
     longest: int
     entries: Mapping[str, Entry] = {}
-    #: Attributes at or below this version were swept away by a `clear()`: (version, who cleared).
-    floor: tuple[int, int] = (0, 0)
+    #: The `clear()` calls behind this record, the last one first: (generation << 32) + who cleared. Attributes whose
+    #: writer had not seen the last one were swept away.
+    floor: tuple[int, ...] = ()
     state: State = State.LIVE
     #: Storage key of the session's new record; only when moved.
     moved_to: str = ""
@@ -79,7 +87,12 @@ class Record(NamedTuple):
     def version(self) -> int:
         """The highest version anything in the record carries, at least that with which its epoch begins."""
         highest = max((entry.version for entry in self.entries.values()), default=0)
-        return max(highest, self.floor[0], self.interval[1], self.decider[0] * EPOCH)
+        return max(highest, self.interval[1], self.decider[0] * EPOCH)
+
+    @property
+    def cleared(self) -> int:
+        """The last `clear()`; 0: there was none."""
+        return self.floor[0] if self.floor else 0
 
     @property
     def max_inactive_interval(self) -> int:
@@ -122,7 +135,11 @@ def merge(a: Record, b: Record) -> Record:
         merged = max(a, b, key=lambda record: record.decider[0])
     else:
         merged = _blend(a, b)
-    return merged._replace(created=min(a.created, b.created), longest=max(a.longest, b.longest))
+    return merged._replace(
+        created=min(a.created, b.created),
+        longest=max(a.longest, b.longest),
+        cookie_only=a.cookie_only or b.cookie_only,
+    )
 
 
 def _closed(a: Record, b: Record) -> Record:
@@ -139,7 +156,6 @@ def _blend(a: Record, b: Record) -> Record:
         floor=floor,
         decider=max(a.decider, b.decider),
         recent=a.recent if a.recent == b.recent else tuple(sorted({*a.recent, *b.recent})),
-        cookie_only=a.cookie_only or b.cookie_only,
     )
 
 
@@ -148,10 +164,11 @@ def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
     return version, writer, seconds
 
 
-def _merge_entries(a: Record, b: Record, floor: tuple[int, int]) -> dict[str, Entry]:
-    entries = dict(a.entries) if a.floor == floor else _above(a.entries, floor)
+def _merge_entries(a: Record, b: Record, floor: tuple[int, ...]) -> dict[str, Entry]:
+    last = floor[0] if floor else 0
+    entries = {name: entry for name, entry in a.entries.items() if entry.seen >= last}
     for name, entry in b.entries.items():
-        if entry.version > floor[0]:
+        if entry.seen >= last:
             _put(entries, name, entry)
     return entries
 
@@ -161,43 +178,50 @@ def _entry_order(entry: Entry) -> tuple[int, int, int, bytes]:
     return entry.version, entry.writer, entry.deleted, entry.payload or b""
 
 
-def _above(entries: Mapping[str, Entry], floor: tuple[int, int]) -> dict[str, Entry]:
-    return {name: entry for name, entry in entries.items() if entry.version > floor[0]}
-
-
 def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
     """Return the live record with one request's changes, stamped: the same as merging them in.
 
-    So a change that is older than what stands, or at or below the floor of a `clear` it has not seen, is dropped. A
-    `clear` raises the floor above everything that is written without having seen it (at most the record's version
-    + 1), whatever the stamp says: log-out by `clear()` also sweeps away what was written after the request had loaded.
-    The values set after it stand above that floor, unless somebody else has cleared meanwhile.
+    So a change that is older than what stands, or made without having seen the last `clear`, is dropped. A `clear`
+    sweeps away whatever was written without having seen it, whatever its stamp: log-out by `clear()` is final. The
+    values set after it stand unless somebody else has cleared meanwhile.
     """
-    version, writer = stamp
+    floor, swept = record.floor, record.cleared > stamp.seen
     entries = dict(record.entries)
-    floor = record.floor
-    seen = version > floor[0]
     if changes.cleared:
-        seen = seen or floor[1] == writer
-        floor = (max(record.version + 1, version), writer if seen else floor[1])
-        version = floor[0] + 1
-        entries = {}
-    if seen:
-        _write(entries, changes, Stamp(version, writer), now)
+        floor, swept = _clear(record, stamp)
+        if floor != record.floor:
+            entries = {}
+    if not swept:
+        _write(entries, changes, stamp._replace(seen=floor[0] if floor else 0), now)
     interval = record.interval
     if changes.interval is not None:
-        interval = max(interval, (changes.interval, version, writer), key=_interval_order)
+        interval = max(interval, (changes.interval, stamp.version, stamp.writer), key=_interval_order)
     longest = max(record.longest, life(interval[0]))
     kept = _forget_old_marks(entries, now - longest - SLACK)
     cookie_only = record.cookie_only or changes.cookie_only
     return record._replace(entries=kept, floor=floor, interval=interval, longest=longest, cookie_only=cookie_only)
 
 
+def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
+    """Return the floor after a clear, and whether what was set after it is swept away by somebody else's.
+
+    A clear that stands in the record already is not made again at a retry: others have seen it and written since. One
+    that meets a clear it had not seen goes on top of it; what it sets is dropped, as that other clear demands.
+    """
+    who = stamp.writer % _GENERATION
+    own = [floor for floor in record.floor if floor % _GENERATION == who]
+    first = stamp.seen // _GENERATION + 1
+    if own:
+        return record.floor, record.cleared != own[0] or own[0] // _GENERATION > first
+    generation = max(record.cleared // _GENERATION + 1, first)
+    return (generation * _GENERATION + who, *record.floor)[:CLEARS], record.cleared > stamp.seen
+
+
 def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, now: int) -> None:
     for name, payload in changes.values.items():
-        _put(entries, name, Entry(*stamp, payload))
+        _put(entries, name, Entry(stamp.version, stamp.writer, payload, 0, stamp.seen))
     for name in changes.deleted:
-        _put(entries, name, Entry(*stamp, None, now))
+        _put(entries, name, Entry(stamp.version, stamp.writer, None, now, stamp.seen))
 
 
 def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
@@ -232,7 +256,7 @@ def contains(record: Record, writer: int) -> bool:
 
 def tombstone(record: Record, state: State, now: int, moved_to: str = "") -> Record:
     """Return the mark that stands in the record's place once the session has ended or moved: no attributes."""
-    return Record(record.created, (0, 0, 0), record.longest, {}, (0, 0), state, moved_to, now, record.decider)
+    return Record(record.created, (0, 0, 0), record.longest, {}, (), state, moved_to, now, record.decider)
 
 
 def life(interval: int) -> int:

@@ -181,6 +181,6 @@ def _entrusted(cluster: Cluster, copies: Copies, record: Record, nodes: Iterable
     return new_epoch(record, holders[0], random_step())
 
 
-def _standing(record: Record) -> tuple[int, tuple[int, int], str]:
+def _standing(record: Record) -> tuple[int, tuple[int, ...], str]:
     """What every copy must agree on before a change is acknowledged: whether the session lives, and since when."""
     return record.state, record.floor, record.moved_to

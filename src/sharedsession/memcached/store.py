@@ -263,7 +263,9 @@ class Store:
     def _moving(self, changes: Changes, writer: int) -> Change:
         """What the mover sets (a log-in) outranks whatever stands there and every request in flight."""
         now = self._now()
-        return lambda base: base if base.state else apply(base, changes, Stamp(base.version + 2, writer), now)
+        return lambda base: (
+            base if base.state else apply(base, changes, Stamp(base.version + 2, writer, base.cleared), now)
+        )
 
     def _open_target(self, source: Loaded, new_key: str, mover: Change) -> Loaded:
         copies = Copies(self._cluster, new_key)
@@ -364,7 +366,7 @@ class Store:
 
     def stamp(self, record: Record) -> Stamp:
         """Return the stamp of a change by one who has read `record`."""
-        return Stamp(record.version + 1, secrets.randbits(63))
+        return Stamp(record.version + 1, secrets.randbits(63), record.cleared)
 
     def absent(self, record: Record) -> Absent:
         """Return what a record that is no longer live means."""
