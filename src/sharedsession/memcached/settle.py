@@ -59,17 +59,17 @@ def repair(cluster: Cluster, copies: Copies, record: Record) -> Record:
     """
     for _ in range(REPAIR_ROUNDS):
         target = _entrusted(cluster, copies, record, copies.current())
+        begun = target.decider != record.decider
+        # A new epoch begins on the copy that is to decide, before the one that forgot hears of it.
         nodes = [node for node in copies.current() if copies.differs(node, target)]
-        if not nodes:
-            return target
-        cluster.stats.count("repairs", len(nodes))
-        answers = copies.put(nodes, target)
+        answers = copies.put([target.decider[1]] if begun else nodes, target)
         conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
-        if not conflicts:
-            return target
-        # An epoch begun here counts only where it was taken: what was found is merged into what was read.
+        cluster.stats.count("repairs", len(answers))
+        if begun and any(isinstance(answer, Stored) for _, answer in answers):
+            record = target
+        elif not conflicts:
+            break
         record = reduce(merge, copies.reread(conflicts), record)
-        record = record if record.state else record._replace(decider=max(record.decider, target.decider))
     return record
 
 
@@ -93,10 +93,13 @@ class _Settlement:
         self._pending: list[str] = []
         # What was read before any change.
         self._base: Record
+        # The epoch begun here, once its decider has taken it; and the decider that is to take one first.
+        self._epoch: tuple[int, str] = (0, "")
+        self._first = ""
 
     def run(self, base: Record, nodes: list[str], taken: set[str]) -> Record:
-        self._done, self._pending = taken, [node for node in nodes if node not in taken]
         self._base = base
+        self._done, self._pending = taken, [node for node in nodes if node not in taken]
         base = self._copies.merged(self._read_again(self._copies.unread(), base))
         base = self._with_stand_ins(base)
         record = self._entrusted(self._change(base))
@@ -111,9 +114,12 @@ class _Settlement:
         return record
 
     def _round(self, record: Record) -> list[str]:
-        """Send the record to all that lack it; return the nodes that hold something unread."""
-        answers = self._copies.put(self._pending, record)
-        self._done.update(node for node, answer in answers if isinstance(answer, Stored))
+        """Send the record to those that lack it; return the nodes that hold something unread."""
+        answers = self._copies.put([self._first] if self._first else self._pending, record)
+        stored = [node for node, answer in answers if isinstance(answer, Stored)]
+        self._done.update(stored)
+        if self._first in stored:
+            self._epoch, self._first = record.decider, ""
         if any(isinstance(answer, TooLarge) for _, answer in answers):
             # All or nothing: a record that one node cannot take must not stand on the others.
             self._copies.put([node for node in self._done if self._copies.answers(node)], self._base)
@@ -132,13 +138,9 @@ class _Settlement:
 
     def _again(self, base: Record, former: Record, *, met: bool) -> Record:
         """Return the change on what was met. Copies that have the former record get this one where they must agree."""
-        record = self._change(base)
-        if not record.state and former.decider[0] > record.decider[0]:
-            # An epoch begun here stands wherever it was taken: it must contain what was met since.
-            record = record._replace(decider=former.decider)
-        record = self._entrusted(record)
-        begun = not record.state and record.decider[0] > base.decider[0]
-        if _standing(record) != _standing(former) or (met and begun):
+        record = self._entrusted(self._change(base))
+        # An epoch begun here stands wherever it was taken: it must contain what was met since.
+        if _standing(record) != _standing(former) or (met and self._epoch > base.decider and not record.state):
             self._done.clear()
             self._pending = self._copies.known()
         return record
@@ -156,7 +158,19 @@ class _Settlement:
         return base
 
     def _entrusted(self, record: Record) -> Record:
-        return _entrusted(self._cluster, self._copies, record, self._pending)
+        """Name another decider where that is needed; it must have taken the record before others hear of it."""
+        self._first = ""
+        if record.state:
+            return record
+        if self._epoch > record.decider:
+            record = record._replace(decider=self._epoch)
+        entrusted = _entrusted(self._cluster, self._copies, record, self._pending)
+        if entrusted.decider != record.decider:
+            self._first = entrusted.decider[1]
+            self._done.discard(self._first)
+            if self._first not in self._pending:
+                self._pending.append(self._first)
+        return entrusted
 
     def _acknowledge(self) -> None:
         if len(self._done) < self._cluster.required:
