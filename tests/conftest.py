@@ -12,7 +12,7 @@ from servers import Memcached, StartMemcached
 from sharedsession.memcached.node import Node
 
 # Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
-settings.register_profile("reproducible", derandomize=True, deadline=None, database=None)
+settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("reproducible")
 
 

@@ -64,7 +64,8 @@ def repair(cluster: Cluster, copies: Copies, record: Record) -> Record:
         nodes = [node for node in copies.current() if copies.differs(node, target)]
         answers = copies.put([target.decider[1]] if begun else nodes, target)
         conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
-        cluster.stats.count("repairs", len(answers))
+        if answers:
+            cluster.stats.count("repairs", len(answers))
         if begun and any(isinstance(answer, Stored) for _, answer in answers):
             record = target
         elif not conflicts:
