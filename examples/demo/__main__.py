@@ -1,0 +1,69 @@
+"""The command line: `python -m examples.demo` to look at it, `--check` to have it examined."""
+
+from __future__ import annotations
+
+import argparse
+import signal
+import sys
+import time
+from types import FrameType
+
+from .check import run_check
+from .cluster import Cluster
+from .process import StartError
+
+_BANNER = """\
+The demo is up. Ctrl-C ends it and everything it started.
+
+    Look here      http://127.0.0.1:{port}/
+"""
+
+
+def main() -> int:
+    """Run the demo until it is told to end, or the check; return the exit status."""
+    arguments = _arguments()
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
+    try:
+        return run_check() if arguments.check else _show(arguments.port)
+    except StartError as error:
+        print(f"demo: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="run demo", description="A session that outlives the nodes it lives on.")
+    parser.add_argument("--port", type=int, default=8080, help="where to listen (%(default)s; the next free one if taken)")
+    parser.add_argument("--check", action="store_true", help="examine the cluster and break it, without a person")
+    return parser.parse_args()
+
+
+def _leave(number: int, _frame: FrameType | None) -> None:
+    sys.exit(128 + number)
+
+
+def _show(port: int) -> int:
+    with Cluster(port) as cluster:
+        print(_BANNER.format(port=cluster.port))
+        print(_table(cluster), flush=True)
+        try:
+            while cluster.balancer.running:
+                time.sleep(0.5)
+        except KeyboardInterrupt:
+            print("\nEnding.")
+            return 0
+        print(f"demo: nginx has ended:\n{cluster.balancer.last_words()}", file=sys.stderr)
+        return 1
+
+
+def _table(cluster: Cluster) -> str:
+    rows = [("balancer", "nginx", cluster.port, "takes the application nodes in turn, sticks to nobody")]
+    rows += [(name, "gunicorn", app.port, "application node: Flask and sharedsession") for name, app in cluster.apps.items()]
+    rows += [(name, "memcached", node.port, "memcached node: every session is on two of these") for name, node in cluster.nodes.items()]
+    return "\n".join(f"    {name:<13}  {program:<9}  127.0.0.1:{port:<6}  {what}" for name, program, port, what in rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

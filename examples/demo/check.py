@@ -1,0 +1,43 @@
+"""The check: runs the steps one by one on a cluster of its own, and says how each went."""
+
+from __future__ import annotations
+
+import random
+import time
+from http.client import HTTPException
+
+from .client import Client
+from .cluster import Cluster
+from .process import StartError
+from .scene import Broken, Scene
+from .steps import STEPS
+
+
+def run_check() -> int:
+    """Run every step; print a line for each; return 0 if all held, else 1."""
+    begin = time.monotonic()
+    # Ports of its own, below those the system hands out: a demo or another check may run at the same time.
+    first = random.randrange(22000, 31000, 20)  # noqa: S311 (not a secret)
+    with Cluster(port=first, first_port=first + 1) as cluster:
+        print(f"Checking the demo: nginx, {', '.join(cluster.processes)}; ready after {time.monotonic() - begin:.1f} s")
+        scene = Scene(cluster, Client(cluster.port))
+        failed = sum(not _run(number, scene) for number in range(len(STEPS)))
+        if failed:
+            print(_logs(cluster))
+    print(f"{len(STEPS) - failed} of {len(STEPS)} steps hold, {time.monotonic() - begin:.1f} s")
+    return 1 if failed else 0
+
+
+def _run(number: int, scene: Scene) -> bool:
+    title, step = STEPS[number]
+    try:
+        verdict, figures = "ok    ", step(scene)
+    except (Broken, OSError, HTTPException, StartError, KeyError, ValueError) as error:
+        verdict, figures = "FAILED", f"{type(error).__name__}: {error}"
+    print(f"{number + 1:>2}  {verdict}  {title:<38}  {figures}", flush=True)
+    scene.cluster.heal()
+    return verdict != "FAILED"
+
+
+def _logs(cluster: Cluster) -> str:
+    return "\n".join(f"--- last words of {name}\n{app.last_words(40)}" for name, app in cluster.apps.items())

@@ -1,0 +1,270 @@
+"""Stored bytes: what was written is read, and whatever was damaged, planted or swapped is named and refused."""
+
+from __future__ import annotations
+
+import hashlib
+import pickle
+import random
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from strategies import records
+
+from sharedsession.codec import _HEADER, COMPRESS_ABOVE, FORMAT, Decoded, RecordCodec, Unreadable, _tag
+from sharedsession.record import Entry, Record, State, tombstone
+
+SECRET = b"k" * 32
+FORMER = b"f" * 32
+PREFIX = "sharedsession:"
+CODEC = RecordCodec((SECRET,), PREFIX)
+
+RECORD = Record(
+    created=1_700_000_000,
+    interval=(1800, 1, 0),
+    longest=3600,
+    entries={
+        "cart": Entry(3, 2**63 - 1, b"\x91\xa3tea", 0, 2**32 + 7),
+        "gone": Entry(4, 5, None, 1_700_000_100, 2**32 + 7),
+    },
+    floor=(2**32 + 7,),
+    decider=(1, "n1"),
+    recent=((8, 1_700_000_050),),
+    cookie_only=True,
+)
+
+
+def storage_key(text: str) -> str:
+    return PREFIX + hashlib.sha256(text.encode()).hexdigest()
+
+
+KEY = storage_key("one")
+VALUE = CODEC.encode(KEY, RECORD)
+
+keys = st.sampled_from([storage_key(text) for text in "abcdef"])
+# Records as they are, and with contents of any size.
+stored = records | st.builds(
+    lambda record, payload: record if record.state else record._replace(entries={"big": Entry(9, 1, payload)}),
+    records,
+    st.binary(max_size=3000) | st.integers(0, 10_000).map(bytes),
+)
+
+
+# -- round trip ----------------------------------------------------------------------------------------------------
+
+
+@given(keys, stored)
+def test_what_was_written_is_read(key: str, record: Record) -> None:
+    """Any record, live or tombstone, small or large, comes back exactly under its key."""
+    decoded = CODEC.decode(key, CODEC.encode(key, record))
+    assert decoded == Decoded(record, outdated=False)
+    assert isinstance(decoded, Decoded)
+    assert isinstance(decoded.record.state, State)
+    assert all(isinstance(entry, Entry) for entry in decoded.record.entries.values())
+
+
+@given(keys, stored)
+def test_equal_records_have_equal_bytes(key: str, record: Record) -> None:
+    """Encoding is deterministic, so equal copies can be told by their bytes."""
+    assert CODEC.encode(key, record) == CODEC.encode(key, record)
+
+
+def test_the_stored_form_is_pinned() -> None:
+    """Records that an earlier version stored are read by this one; another form must have another format number."""
+    assert FORMAT == 1
+    assert VALUE.hex() == (
+        "535301000000006333666634333165649bce6553f10093cd07080100cd0e1082a4636172749503cf7fffffffffffffff"
+        "c40591a374656100cf0000000100000007a4676f6e65950405c0ce6553f164cf000000010000000791cf000000010000"
+        "000700a0009201a26e31919208ce6553f132c3e026fe5f961f07101d3c2ddfa6b10667"
+    )
+    assert CODEC.decode(KEY, bytes.fromhex(VALUE.hex())) == Decoded(RECORD, outdated=False)
+
+
+def test_a_large_record_is_compressed() -> None:
+    """Above the threshold a record takes less room in memcached, and comes back the same."""
+    large = RECORD._replace(entries={"text": Entry(3, 1, b"a sentence that repeats. " * 400)})
+    value = CODEC.encode(KEY, large)
+    assert len(value) < 1000
+    assert CODEC.decode(KEY, value) == Decoded(large, outdated=False)
+
+
+def test_a_small_record_is_not_compressed() -> None:
+    """Below the threshold no time is spent, and what does not shrink is stored as it is."""
+    small = RECORD._replace(entries={"text": Entry(3, 1, b"a" * (COMPRESS_ABOVE - 200))})
+    assert b"a" * 100 in CODEC.encode(KEY, small)
+    noise = random.Random(1).randbytes(COMPRESS_ABOVE * 2)
+    assert noise in CODEC.encode(KEY, RECORD._replace(entries={"noise": Entry(3, 1, noise)}))
+
+
+# -- keys ----------------------------------------------------------------------------------------------------------
+
+
+@given(stored)
+def test_a_former_secret_is_read_and_said(record: Record) -> None:
+    """After a change of secret old records are still read, marked to be written anew."""
+    value = RecordCodec((FORMER,), PREFIX).encode(KEY, record)
+    assert RecordCodec((SECRET, b"g" * 32, FORMER), PREFIX).decode(KEY, value) == Decoded(record, outdated=True)
+
+
+def test_writing_uses_the_present_secret_only() -> None:
+    """A fallback never signs, so it can be removed once everything was rewritten."""
+    value = RecordCodec((SECRET, FORMER), PREFIX).encode(KEY, RECORD)
+    assert RecordCodec((SECRET,), PREFIX).decode(KEY, value) == Decoded(RECORD, outdated=False)
+    assert RecordCodec((FORMER,), PREFIX).decode(KEY, value) is Unreadable.DAMAGED
+
+
+@given(stored)
+def test_another_secret_or_prefix_reads_nothing(record: Record) -> None:
+    """A record written under a secret or key_prefix that is not ours is refused: nobody can plant one."""
+    for other in (
+        RecordCodec((FORMER,), PREFIX),
+        RecordCodec((SECRET,), "other:"),
+        RecordCodec((b"g" * 32, FORMER), ""),
+    ):
+        assert CODEC.decode(KEY, other.encode(KEY, record)) is Unreadable.DAMAGED
+
+
+@given(stored)
+def test_a_record_under_another_key_is_refused(record: Record) -> None:
+    """One client's record copied under another client's key is not served: it is named as swapped."""
+    assert CODEC.decode(storage_key("two"), CODEC.encode(KEY, record)) is Unreadable.SWAPPED
+
+
+def test_the_signature_covers_the_whole_key() -> None:
+    """The tag in the header is only for the operator: a key with the same end is refused by the MAC."""
+    other = PREFIX + "0" * 56 + KEY[-8:]
+    assert CODEC.decode(other, VALUE) is Unreadable.DAMAGED
+    assert CODEC.decode("x" + KEY, VALUE) is Unreadable.DAMAGED
+
+
+# -- damage --------------------------------------------------------------------------------------------------------
+
+
+def expected_of_a_changed_byte(position: int, value: int) -> Unreadable:
+    if position < 2:
+        return Unreadable.FOREIGN
+    if position == 2 and value > FORMAT:
+        return Unreadable.NEWER
+    if 4 <= position < 8:
+        return Unreadable.TRUNCATED
+    if 8 <= position < 16:
+        return Unreadable.SWAPPED
+    return Unreadable.DAMAGED
+
+
+def test_every_changed_byte_of_a_record_is_noticed() -> None:
+    """No byte of a stored record can be changed to any other value and still be read; each is named for what it is."""
+    for position in range(len(VALUE)):
+        for value in range(256):
+            if value != VALUE[position]:
+                damaged = VALUE[:position] + bytes([value]) + VALUE[position + 1 :]
+                assert CODEC.decode(KEY, damaged) is expected_of_a_changed_byte(position, value), (position, value)
+
+
+@given(stored, st.data())
+def test_a_changed_byte_in_any_record_is_noticed(record: Record, data: st.DataObject) -> None:
+    """The same for any record, compressed ones included."""
+    value = bytearray(CODEC.encode(KEY, record))
+    position = data.draw(st.integers(0, len(value) - 1))
+    value[position] ^= data.draw(st.integers(1, 255))
+    assert CODEC.decode(KEY, bytes(value)) is expected_of_a_changed_byte(position, value[position])
+
+
+def test_every_truncation_is_noticed() -> None:
+    """A record cut anywhere, or with something appended, is truncated (or foreign, when not even its mark is left)."""
+    for length in range(len(VALUE)):
+        expected = Unreadable.FOREIGN if length < 2 else Unreadable.TRUNCATED
+        assert CODEC.decode(KEY, VALUE[:length]) is expected, length
+    for more in (b"\0", b"\n", VALUE):
+        assert CODEC.decode(KEY, VALUE + more) is Unreadable.TRUNCATED
+
+
+@given(stored, stored, st.data())
+@settings(max_examples=60)
+def test_no_mixture_of_two_records_is_read(one: Record, other: Record, data: st.DataObject) -> None:
+    """The head of one record with the tail of another never decodes to a third."""
+    first, second = CODEC.encode(KEY, one), CODEC.encode(KEY, other)
+    cut = data.draw(st.integers(1, min(len(first), len(second)) - 1))
+    mixed = first[:cut] + second[cut:]
+    if mixed not in (first, second):
+        assert isinstance(CODEC.decode(KEY, mixed), Unreadable)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [b"", b"S", b"\0", b"null", b"{}", b"hello", b"ss" + VALUE[2:], pickle.dumps({"a": 1}), b"\x1f\x8b\x08", VALUE[1:]],
+)
+def test_what_is_no_record_is_foreign(value: bytes) -> None:
+    """What another program stored under our key is foreign, and is never unpickled or guessed at."""
+    assert CODEC.decode(KEY, value) is Unreadable.FOREIGN
+
+
+@given(st.integers(FORMAT + 1, 255), st.binary(max_size=40), stored)
+def test_a_newer_format_is_told_apart(version: int, rest: bytes, record: Record) -> None:
+    """Whatever follows a higher format number is newer, not damaged: a rolling upgrade never repairs over it."""
+    assert CODEC.decode(KEY, b"SS" + bytes([version]) + rest) is Unreadable.NEWER
+    value = CODEC.encode(KEY, record)
+    assert CODEC.decode(KEY, value[:2] + bytes([version]) + value[3:]) is Unreadable.NEWER
+
+
+@given(
+    st.binary(max_size=100),
+    st.sampled_from([b"", b"SS", b"SS\x01", b"SS\x01\x00", b"SS\x01\x01", VALUE[:16], VALUE[:20]]),
+)
+def test_arbitrary_bytes_never_raise_and_are_never_a_record(value: bytes, start: bytes) -> None:
+    """Whoever writes into memcached without the secret achieves nothing but one of the five answers."""
+    assert isinstance(CODEC.decode(KEY, start + value), Unreadable)
+
+
+def signed(body: bytes, flags: int = 0) -> bytes:
+    raw = _HEADER.pack(b"SS", FORMAT, flags, len(body), _tag(KEY)) + body
+    return raw + CODEC._mac(CODEC._keys[0], KEY, raw)
+
+
+@given(
+    st.recursive(
+        st.none() | st.integers(-5, 5) | st.sampled_from(["a", b"b", 1.5, True]),
+        lambda inner: st.lists(inner, max_size=9) | st.dictionaries(st.sampled_from(["a", "b", 1]), inner, max_size=2),
+        max_leaves=12,
+    ),
+    st.integers(0, 3),
+)
+def test_well_signed_bodies_of_another_shape_never_raise(body: Any, flags: int) -> None:
+    """Even what carries the right MAC, but is no record, is an answer and no exception."""
+    decoded = CODEC.decode(KEY, signed(msgpack.packb(body), flags))
+    assert decoded is Unreadable.DAMAGED
+
+
+@pytest.mark.parametrize("field", range(11))
+@pytest.mark.parametrize(
+    "other", [None, [], {}, "x", b"x", 1.5, -1, 9, [1], {"a": 1}, {"a": [1]}, {"a": [1, 2, 3, 4, 5, 6]}]
+)
+def test_a_signed_record_with_one_odd_field_never_raises(field: int, other: Any) -> None:
+    """A record of another version's making, with one field of another type, is an answer and no exception."""
+    fields: list[Any] = [1, [60, 1, 1], 60, {"a": [2, 1, b"1", 0, 0]}, [], 0, "", 0, [1, "n1"], [], False]
+    assert isinstance(CODEC.decode(KEY, signed(msgpack.packb(fields))), Decoded)
+    fields[field] = other
+    CODEC.decode(KEY, signed(msgpack.packb(fields)))
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91" * 5000, b"\xdd\xff\xff\xff\xff", b"\x78\x01" + b"\0" * 50])
+@pytest.mark.parametrize("flags", [0, 1])
+def test_a_signed_body_that_is_no_msgpack_is_damaged(body: bytes, flags: int) -> None:
+    """A body that cannot be unpacked or decompressed is damaged."""
+    assert CODEC.decode(KEY, signed(body, flags)) is Unreadable.DAMAGED
+
+
+def test_a_tombstone_holds_nothing_of_the_session() -> None:
+    """What is stored after a log-out contains no attribute's name or value."""
+    value = CODEC.encode(KEY, tombstone(RECORD, State.ENDED, 1_700_000_200))
+    assert b"cart" not in value
+    assert b"tea" not in value
+
+
+def test_neither_secret_nor_key_is_stored() -> None:
+    """A dump of memcached gives neither the secret nor anything the id could be had from."""
+    assert SECRET not in VALUE
+    assert KEY.encode() not in VALUE
+    assert KEY[-32:].encode() not in VALUE

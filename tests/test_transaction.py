@@ -1,0 +1,265 @@
+"""commit() and transaction() in the middle of a request."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from servers import Memcached
+from webclient import TEXT, Client, Commands, checked, commands, ending_in, logged_in, pages, put, sent, show
+
+from sharedsession import Session, get_session
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse
+    from webclient import View
+
+
+def increment(session: Session) -> object:
+    """Count, for a transaction."""
+    session["n"] = session.get("n", 0) + 1
+    return session["n"]
+
+
+def client_of(view: View, nodes: Any = None, *, known: bool = True) -> Client:
+    """Return a client of an application: / is the view, /show shows; logged in with {"a": 1} if `known`."""
+    client = Client(pages({"/login": put("a", 1), "/show": show, "/": view}, nodes=nodes))
+    if known:
+        client.get("/login")
+    return client
+
+
+# -- commit() ------------------------------------------------------------------------------------------------------
+
+
+def test_commit_then_redirect(memcached: Memcached) -> None:
+    """What commit() has saved is seen by another request before this one has answered; the redirect has the cookie."""
+    seen: list[str] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        session = get_session(environ)
+        session["a"] = 1
+        session.commit()
+        seen.append(Client(client.app).get("/show", cookie=f"JSESSIONID={session.id}").text)
+        start_response("302 Found", [*TEXT, ("Location", "/show")])
+        return [b""]
+
+    client = Client(checked(ending_in(app), nodes=memcached.node))
+    before = commands(memcached)
+    assert client.get("/").status == 302
+    assert seen == ["{'a': 1}"]
+    assert client.get("/show").text == "{'a': 1}"
+    assert sent(memcached, before) == Commands(2, 1, 0)
+
+
+def commit_twice(session: Session) -> None:
+    """Save two changes one by one."""
+    session["b"] = 2
+    session.commit()
+    session["c"] = 3
+    session.commit()
+
+
+def move_and_commit_twice(session: Session) -> None:
+    """Change the id, save, and save again."""
+    session.change_id()
+    session.commit()
+    commit_twice(session)
+
+
+def change_and_transaction(session: Session) -> None:
+    """Change something, then run two transactions."""
+    session["b"] = 2
+    session.transaction(increment)
+    session.transaction(increment)
+
+
+def end_and_commit(session: Session) -> None:
+    """Log out and save, then look at the new session."""
+    session.invalidate()
+    session.commit()
+    session.commit()
+    assert "a" not in session
+
+
+SAVED = [
+    (commit_twice, {"b": 2, "c": 3}),
+    (move_and_commit_twice, {"b": 2, "c": 3}),
+    (change_and_transaction, {"b": 2, "n": 2}),
+]
+
+
+@pytest.mark.parametrize(("view", "added"), SAVED, ids=["commits", "moved", "transactions"])
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_client_is_told_after_several_commits(view: View, added: dict[str, int], known: bool) -> None:
+    """However often a request saves, the client learns the id at the end of it."""
+    client = client_of(view, known=known)
+    client.get("/")
+    assert client.get("/show").text == str({**({"a": 1} if known else {}), **added})
+
+
+def test_client_is_told_of_an_early_end() -> None:
+    """A log-out that was committed early expires the cookie at the end of the request."""
+    client = client_of(end_and_commit)
+    client.get("/")
+    assert client.cookies == {}
+
+
+def test_end_commit_and_use() -> None:
+    """After a committed log-out the session is a new one: the client gets its id and the old one is dead."""
+
+    def view(session: Session) -> None:
+        end_and_commit(session)
+        session["b"] = 2
+
+    client = client_of(view)
+    old = client.id
+    client.get("/")
+    assert client.get("/show").text == "{'b': 2}"
+    assert client.get("/show", cookie=f"JSESSIONID={old}").text == "{}"
+
+
+def test_change_after_commit() -> None:
+    """A container that was saved by commit() can be changed further, and is saved again."""
+
+    def view(session: Session) -> None:
+        session["list"] = [1]
+        session.commit()
+        session["list"].append(2)
+
+    client = client_of(view)
+    client.get("/")
+    assert client.get("/show").text == "{'a': 1, 'list': [1, 2]}"
+
+
+def test_commit_sees_the_others() -> None:
+    """After commit() the request sees what other requests have saved meanwhile."""
+
+    def view(session: Session) -> object:
+        session["mine"] = 1
+        client.get("/theirs")
+        session.commit()
+        return show(session)
+
+    client = Client(pages({"/login": put("a", 1), "/theirs": put("theirs", 2), "/": view}))
+    client.get("/login")
+    assert client.get("/").text == "{'a': 1, 'mine': 1, 'theirs': 2}"
+
+
+# -- transaction() -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "new"])
+def test_transaction_returns_the_result(known: bool) -> None:
+    """transaction(fn) returns what fn returns, and has saved."""
+    client = client_of(lambda session: session.transaction(increment), known=known)
+    assert [client.get("/").text for _ in range(3)] == ["1", "2", "3"]
+
+
+def test_transaction_meets_another(memcached: Memcached) -> None:
+    """When another request comes first, fn runs again on what that one has saved; nothing is counted twice or lost."""
+    runs: list[int] = []
+
+    def contended(session: Session) -> object:
+        runs.append(session.get("n", 0))
+        if len(runs) == 1:
+            assert client.get("/inc").text == "1"
+        return increment(session)
+
+    views: dict[str, View] = {
+        "/login": put("a", 1),
+        "/inc": lambda session: session.transaction(increment),
+        "/": lambda session: session.transaction(contended),
+        "/show": show,
+    }
+    client = logged_in(pages(views, nodes=memcached.node))
+    assert client.get("/").text == "2"
+    assert runs == [0, 1]
+    assert client.get("/show").text == "{'a': 1, 'n': 2}"
+
+
+def test_earlier_changes_are_saved_first() -> None:
+    """What was changed before the transaction is saved even when fn raises."""
+
+    def view(session: Session) -> object:
+        session["before"] = 1
+        with pytest.raises(LookupError):
+            session.transaction(failing(increment))
+        return show(session)
+
+    client = client_of(view)
+    assert client.get("/").text == "{'a': 1, 'before': 1}"
+    assert client.get("/show").text == "{'a': 1, 'before': 1}"
+
+
+def failing(action: View) -> View:
+    """Return a function that does something to the session and raises."""
+
+    def fn(session: Session) -> object:
+        action(session)
+        raise LookupError("no")
+
+    return fn
+
+
+ACTIONS: dict[str, View] = {
+    "set": put("a", 2),
+    "delete": lambda session: session.pop("a"),
+    "in place": lambda session: session["deep"].append(2),
+    "clear": lambda session: session.clear(),
+    "interval": lambda session: setattr(session, "max_inactive_interval", 60),
+    "invalidate": lambda session: session.invalidate(),
+    "change_id": lambda session: session.change_id(),
+}
+
+
+@pytest.mark.parametrize("action", ACTIONS.values(), ids=ACTIONS)
+def test_raising_saves_nothing(memcached: Memcached, action: View) -> None:
+    """If fn raises, nothing of what it did is saved, whatever it did; the session stays as it was under its id."""
+
+    def view(session: Session) -> object:
+        with pytest.raises(LookupError):
+            session.transaction(failing(action))
+        return show(session), session.max_inactive_interval
+
+    views: dict[str, View] = {"/login": lambda s: s.update(a=1, deep=[1]), "/": view, "/show": show}
+    client = logged_in(pages(views, nodes=memcached.node))
+    before = commands(memcached)
+    answer = client.get("/")
+    assert (answer.text, answer.set_cookie) == ("({'a': 1, 'deep': [1]}, 1800)", None)
+    assert sent(memcached, before).writes == 0
+    assert client.get("/show").text == "{'a': 1, 'deep': [1]}"
+
+
+def test_raising_in_a_new_session_stores_none() -> None:
+    """If fn raises in a request without a session, none is created."""
+
+    def view(session: Session) -> None:
+        with pytest.raises(LookupError):
+            session.transaction(failing(lambda s: s.ensure_id()))
+
+    assert client_of(view, known=False).get("/").set_cookie is None
+
+
+def test_reading_transaction_costs_no_write(memcached: Memcached) -> None:
+    """A transaction that changes nothing writes nothing."""
+    client = client_of(lambda session: session.transaction(lambda s: s["a"]), memcached.node)
+    before = commands(memcached)
+    assert client.get("/").text == "1"
+    assert sent(memcached, before) == Commands(1, 0, 0)
+
+
+def test_transaction_that_logs_in(memcached: Memcached) -> None:
+    """fn may change the id: the new id has what fn has set."""
+
+    def log_in(session: Session) -> None:
+        session.change_id()
+        session["user"] = "u"
+
+    client = client_of(lambda session: session.transaction(log_in), memcached.node)
+    old = client.id
+    client.get("/")
+    assert client.id != old
+    assert client.get("/show").text == "{'a': 1, 'user': 'u'}"
+    assert client.get("/show", cookie=f"JSESSIONID={old}").text == "{}"
