@@ -11,16 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.config import (
-    MAX_SECONDS,
-    CookieConfig,
-    SessionConfig,
-    all_options,
-    build_config,
-    read_environment,
-)
+from sharedsession.config import MAX_SECONDS, CookieConfig, SessionConfig
 from sharedsession.errors import ConfigError
 from sharedsession.nodelist import NodeConfig
+from sharedsession.settings import all_options, build_config, read_environment
 
 SECRET = "correct horse battery staple"
 

@@ -10,7 +10,7 @@ from webclient import SECRET, Client, checked, page, pages, put, show
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sharedsession import ConfigError, CookieConfig
-from sharedsession.config import build_config
+from sharedsession.settings import build_config
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

@@ -35,7 +35,9 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run demo", description="A session that outlives the nodes it lives on.")
-    parser.add_argument("--port", type=int, default=8080, help="where to listen (%(default)s; the next free one if taken)")
+    parser.add_argument(
+        "--port", type=int, default=8080, help="where to listen (%(default)s; the next free one if taken)"
+    )
     parser.add_argument("--check", action="store_true", help="examine the cluster and break it, without a person")
     return parser.parse_args()
 
@@ -60,8 +62,13 @@ def _show(port: int) -> int:
 
 def _table(cluster: Cluster) -> str:
     rows = [("balancer", "nginx", cluster.port, "takes the application nodes in turn, sticks to nobody")]
-    rows += [(name, "gunicorn", app.port, "application node: Flask and sharedsession") for name, app in cluster.apps.items()]
-    rows += [(name, "memcached", node.port, "memcached node: every session is on two of these") for name, node in cluster.nodes.items()]
+    rows += [
+        (name, "gunicorn", app.port, "application node: Flask and sharedsession") for name, app in cluster.apps.items()
+    ]
+    rows += [
+        (name, "memcached", node.port, "memcached node: every session is on two of these")
+        for name, node in cluster.nodes.items()
+    ]
     return "\n".join(f"    {name:<13}  {program:<9}  127.0.0.1:{port:<6}  {what}" for name, program, port, what in rows)
 
 

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from flask import Blueprint, request, session
-from sharedsession.flask import SharedSession
+from flask import Blueprint, request
+
+from sharedsession.flask import SharedSession, session
 
 
 def count(key: str) -> int:
@@ -15,51 +16,66 @@ def count(key: str) -> int:
         current[key] = current.get(key, 0) + 1
         return int(current[key])
 
-    return int(session.transaction(add))
+    return session.transaction(add)
 
 
-def blueprint(shared: SharedSession, name: str) -> Blueprint:
-    """Return the routes below /api for the application node of that name."""
-    api = Blueprint("api", __name__, url_prefix="/api")
+class Api:
+    """The views.
 
-    def state() -> dict[str, Any]:
-        return {"served_by": name, "id": session.id, "is_new": session.is_new, "attributes": dict(session)}
+    Args:
+        shared: the session extension of this application.
+        name: this application node.
+    """
 
-    @api.get("/session")
-    def read() -> dict[str, Any]:
-        return state()
+    def __init__(self, shared: SharedSession, name: str) -> None:
+        self._shared = shared
+        self._name = name
 
-    @api.post("/count")
-    def add_one() -> dict[str, Any]:
-        return {"served_by": name, "count": count("count"), "id": session.id}
+    def read(self) -> dict[str, Any]:
+        """Return the session: who served it, its id and its attributes."""
+        return {"served_by": self._name, "id": session.id, "attributes": dict(session)}
 
-    @api.post("/set")
-    def set_value() -> dict[str, Any]:
+    def count(self) -> dict[str, Any]:
+        """Add one to the counter."""
+        return {"served_by": self._name, "count": count("count"), "id": session.id}
+
+    def set(self) -> dict[str, Any]:
+        """Set one attribute."""
         session[request.form["key"]] = request.form["value"]
-        return {"served_by": name}
+        return {"served_by": self._name}
 
-    @api.post("/login")
-    def login() -> dict[str, Any]:
+    def login(self) -> dict[str, Any]:
+        """Take a new id, and say who this is."""
         session.change_id()
         session["user"] = request.form["user"]
-        return state()
+        return self.read()
 
-    @api.post("/logout")
-    def logout() -> dict[str, Any]:
+    def logout(self) -> dict[str, Any]:
+        """End the session."""
         session.invalidate()
-        return {"served_by": name}
+        return {"served_by": self._name}
 
-    @api.post("/expire")
-    def expire() -> dict[str, Any]:
-        session.max_inactive_interval = 1  # seconds
-        return state()
+    def expire(self) -> dict[str, Any]:
+        """Let the session end after a second without a request."""
+        session.max_inactive_interval = 1
+        return self.read()
 
-    @api.get("/copies")
-    def copies() -> dict[str, Any]:
-        return {"served_by": name, "copies": shared.locate(session).copies}
+    def copies(self) -> dict[str, Any]:
+        """Return the memcached nodes that hold the session, the first copy first."""
+        where = self._shared.locate(session)
+        return {"served_by": self._name, "copies": where.copies if where else ()}
 
-    @api.get("/health")
-    def health() -> dict[str, Any]:
-        return {"served_by": name, "up": {node.name: node.up for node in shared.health()}, "stats": shared.stats()}
+    def health(self) -> dict[str, Any]:
+        """Return what this node thinks of each memcached node; touches no session."""
+        return {"served_by": self._name, "up": {node.name: node.up for node in self._shared.health()}}
 
-    return api
+
+def blueprint(api: Api) -> Blueprint:
+    """Return the routes, below /api."""
+    routes = Blueprint("api", __name__, url_prefix="/api")
+    routes.get("/session")(api.read)
+    for view in (api.copies, api.health):
+        routes.get(f"/{view.__name__}")(view)
+    for view in (api.count, api.set, api.login, api.logout, api.expire):
+        routes.post(f"/{view.__name__}")(view)
+    return routes

@@ -22,7 +22,7 @@ def create_app() -> Flask:
     name = os.environ.get("SHAREDSESSION_ROUTE", "")
     app.before_request(refuse_foreign_hosts)
     app.after_request(add_headers)
-    app.register_blueprint(api.blueprint(shared, name))
+    app.register_blueprint(api.blueprint(api.Api(shared, name)))
     pages.install(app, pages.Pages(shared, name, Supervisor()))
     return app
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .cluster import Cluster
 
-_SOCKET, _TOKEN = "DEMO_CONTROL_SOCKET", "DEMO_CONTROL_TOKEN"  # noqa: S105 (names of variables)
+_SOCKET, _TOKEN = "DEMO_CONTROL_SOCKET", "DEMO_CONTROL_TOKEN"
 #: Seconds an application node lives on after its death was asked for, so that its answer to the browser gets out.
 _REPRIEVE = 0.2
 

@@ -7,8 +7,8 @@ import time
 from dataclasses import dataclass
 from typing import Any
 
-from flask import Flask, abort, redirect, render_template, request, session, url_for
-from sharedsession.flask import SharedSession
+from flask import Flask, abort, redirect, render_template, request, url_for
+from sharedsession.flask import SharedSession, session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Response
 

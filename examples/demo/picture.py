@@ -79,7 +79,9 @@ def draw(ring: Ring, point: float, copies: Sequence[str], names: Sequence[str]) 
 
 def walk(ring: Ring, point: float, copies: Sequence[str], most: int = 12) -> list[Stop]:
     """Return the points met clockwise from the session's point, two beyond the last copy, at most so many."""
-    after = [name for position, name in ring if position >= point] + [name for position, name in ring if position < point]
+    after = [name for position, name in ring if position >= point] + [
+        name for position, name in ring if position < point
+    ]
     stops: list[Stop] = []
     missing, beyond = set(copies), 2
     for name in after[:most]:

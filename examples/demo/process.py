@@ -102,6 +102,8 @@ class Process:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self._child.pid, signal.SIGKILL)
         self.reap()
+        # Its workers die a moment later; until they have, their socket takes connections that nobody will answer.
+        wait_until(lambda: not accepts(self.port), START_TIMEOUT)
         self._guard.tell("-", self._child.pid)
 
     def reap(self) -> None:

@@ -92,7 +92,15 @@ def foreign_ids(scene: Scene) -> str:
         "unknown": [_minted(scene.cluster.secret_key)],
         "ended": [_ended(scene)],
         "expired": [_expired(scene)],
-        "malformed": ["x", live[:40], live + "." * 9, "../../etc/passwd", "%00%0d%0aflush_all", "a" * 3000, live.upper()],
+        "malformed": [
+            "x",
+            live[:40],
+            live + "." * 9,
+            "../../etc/passwd",
+            "%00%0d%0aflush_all",
+            "a" * 3000,
+            live.upper(),
+        ],
     }
     fresh = []
     for presented in (one for group in ids.values() for one in group):
@@ -163,7 +171,9 @@ def all_nodes_down(scene: Scene) -> str:
     for node in scene.cluster.nodes.values():
         node.kill()
     asked = [scene.user.at(door) for door in (*scene.doors, scene.cluster.port)]
-    replies = [reply for client in asked for reply in (client.get("/api/session"), client.post("/api/count"), client.get("/"))]
+    replies = [
+        reply for client in asked for reply in (client.get("/api/session"), client.post("/api/count"), client.get("/"))
+    ]
     for reply in replies:
         require(reply.status == 503, f"{reply.status}: {reply.text[:80]}")
         require(int(reply.headers["Retry-After"]) > 0, "no Retry-After")
@@ -175,7 +185,9 @@ def all_nodes_down(scene: Scene) -> str:
         scene.await_return(name)
     require([scene.user.at(door).post("/api/count").status for door in scene.doors] == [200, 200], "not back")
     slowest = max(reply.took for reply in replies) * 1000
-    return f"{len(replies)} times 503 within {slowest:.0f} ms, no Set-Cookie; back after {time.monotonic() - begin:.1f} s"
+    return (
+        f"{len(replies)} times 503 within {slowest:.0f} ms, no Set-Cookie; back after {time.monotonic() - begin:.1f} s"
+    )
 
 
 STEPS: list[tuple[str, Callable[[Scene], str]]] = [

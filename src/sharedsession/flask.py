@@ -13,11 +13,11 @@ from markupsafe import Markup
 
 from . import middleware
 from .assembly import Parts, assemble
-from .config import SETTING_PREFIX, all_options, build_config, read_environment
 from .errors import ConfigError
 from .exchange import Exchange
 from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
 from .session import Life, Session
+from .settings import SETTING_PREFIX, all_options, build_config, read_environment
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 from markupsafe import Markup
 
 from .assembly import Parts, assemble
-from .config import SessionConfig, build_config, read_environment
+from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import RETRY_AFTER, ConfigError, StoreUnavailableError
 from .exchange import Exchange
 from .session import Session
+from .settings import build_config, read_environment
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication

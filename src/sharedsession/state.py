@@ -74,6 +74,7 @@ class State:
         return self.ensured or (attributes.touched() and any(attributes.names()))
 
     def emptied(self) -> bool:
+        """Say whether this request deleted the stored session's last attribute."""
         attributes = self.attributes
         return self.loaded is not None and attributes.emptied()
 
@@ -85,6 +86,7 @@ class State:
         return self.session_id.outdated or (self.manager.sticky and self.session_id.route != ids.route)
 
     def changes(self) -> Changes:
+        """Return what this request changed, encoded."""
         changes = self.attributes.changes()
         binds = self.manager.beyond_cookies and self.came_by == "cookie" and self.loaded is not None
         if binds and self.loaded and not self.loaded.record.cookie_only:
@@ -114,10 +116,12 @@ class State:
             self.session_id = None
 
     def fail(self, error: StoreUnavailableError) -> None:
+        """Remember that the store failed: a second access in this request fails at once."""
         self.failure = error
         self.manager.stats.warn("unavailable", "session store unavailable: %s", error)
 
     def guarded(self, action: Callable[[], T]) -> T:
+        """Do something with the store, and remember if it fails."""
         try:
             return action()
         except StoreUnavailableError as error:
