@@ -10,7 +10,7 @@ from types import FrameType
 
 from .check import run_check
 from .cluster import Cluster
-from .process import StartError
+from .process import Process, StartError
 
 _BANNER = """\
 The demo is up. Ctrl-C ends it and everything it started.
@@ -35,9 +35,7 @@ def main() -> int:
 
 def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="run demo", description="A session that outlives the nodes it lives on.")
-    parser.add_argument(
-        "--port", type=int, default=8080, help="where to listen (%(default)s; the next free one if taken)"
-    )
+    parser.add_argument("--port", type=int, default=8080, help="where to listen (%(default)s, or the next free one)")
     parser.add_argument("--check", action="store_true", help="examine the cluster and break it, without a person")
     return parser.parse_args()
 
@@ -61,15 +59,18 @@ def _show(port: int) -> int:
 
 
 def _table(cluster: Cluster) -> str:
-    rows = [("balancer", "nginx", cluster.port, "takes the application nodes in turn, sticks to nobody")]
-    rows += [
-        (name, "gunicorn", app.port, "application node: Flask and sharedsession") for name, app in cluster.apps.items()
+    rows = [
+        _row(cluster.balancer, "nginx", "takes the application nodes in turn, sticks to nobody"),
+        *(_row(app, "gunicorn", "application node: Flask and sharedsession") for app in cluster.apps.values()),
+        *(_row(node, "memcached", "memcached node: a session is on two of these") for node in cluster.nodes.values()),
+        f"\n    Logs           {cluster.directory}/*.log",
     ]
-    rows += [
-        (name, "memcached", node.port, "memcached node: every session is on two of these")
-        for name, node in cluster.nodes.items()
-    ]
-    return "\n".join(f"    {name:<13}  {program:<9}  127.0.0.1:{port:<6}  {what}" for name, program, port, what in rows)
+    return "\n".join(rows)
+
+
+def _row(process: Process, program: str, what: str) -> str:
+    name = "balancer" if program == "nginx" else process.name
+    return f"    {name:<13}  {program:<9}  127.0.0.1:{process.port:<6}  {what}"
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 
 from flask import Flask, Response, abort, request
+
 from sharedsession.flask import SharedSession
 
 from . import api, pages

@@ -1,7 +1,7 @@
 """Outlives the demo by a moment: when its input ends, however that came about, it kills what was left running.
 
 Input: a line `+<process group>` for each one started, `-<process group>` for each one gone. A pipe closes even when its
-owner is killed with SIGKILL, so nothing the demo started survives it; and that works where there is no PR_SET_PDEATHSIG.
+owner is killed with SIGKILL, so nothing the demo started survives it; unlike PR_SET_PDEATHSIG, on any system.
 """
 
 from __future__ import annotations

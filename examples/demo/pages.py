@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from flask import Flask, abort, redirect, render_template, request, url_for
-from sharedsession.flask import SharedSession, session
 from werkzeug.exceptions import ServiceUnavailable
 from werkzeug.wrappers import Response
+
+from sharedsession.flask import SharedSession, session
 
 from . import picture
 from .api import count
@@ -37,8 +38,8 @@ class NodeRow:
     def state(self) -> str:
         """Say it in words."""
         if self.running:
-            return "in use" if self.up else "back, not asked again yet"
-        return "killed, not noticed yet" if self.up else "killed, marked down"
+            return "in use" if self.up else "running, marked down here"
+        return "killed, not noticed yet" if self.up else "killed, marked down here"
 
 
 class Pages:
@@ -60,13 +61,13 @@ class Pages:
         session.ensure_id()
         count("visits")
         where = self._shared.locate(session)
-        nodes = self._nodes(where.copies)
-        drawn = picture.draw(self._shared.ring(), where.point, where.copies, [node.name for node in nodes])
+        nodes = self._nodes(where.copies if where else ())
+        drawn = picture.draw(self._shared.ring(), where, [node.name for node in nodes])
         by_name = {node.name: node for node in nodes}
         return render_template("page.html", picture=drawn, by_name=by_name, **self._session(), **self._processes(nodes))
 
     def unavailable(self, error: ServiceUnavailable) -> Any:
-        """Show what can be shown when no copy of the session is within reach: the processes, and how to restart them."""
+        """Show what can be shown when no copy of the session is within reach: the processes and their buttons."""
         if request.blueprint == "api":
             return error  # as the library words it
         text = render_template("unavailable.html", **self._processes(self._nodes(())))
@@ -88,7 +89,7 @@ class Pages:
         before = session.ensure_id()
         session.change_id()
         session["user"] = "Ada"
-        session["id before"] = before[:8] + "…"
+        session["id before"] = before[:8]
         return redirect(url_for("show"), 303)
 
     def logout(self) -> Response:
@@ -112,8 +113,8 @@ class Pages:
             "random": code[:32],
             "mac": code[32:],
             "issued_by": route,
-            "age": int(time.time() - session.creation_time),
-            "idle": session.max_inactive_interval,
+            "begun": time.strftime("%H:%M:%S", time.localtime(session.creation_time)),
+            "idle_minutes": (session.max_inactive_interval or 0) // 60,
             "visits": session.get("visits"),
             "user": session.get("user"),
             "id_before": session.get("id before"),

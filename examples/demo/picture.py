@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import Protocol
 
 Ring = Sequence[tuple[float, str]]
 
 #: Radii in the picture's units: the middle of the ring, the circle the nodes sit on, one node.
-RADIUS, NODES, NODE = 128.0, 58.0, 25.0
+RADIUS, NODES, NODE = 140.0, 64.0, 29.0
 
 
 @dataclass(frozen=True)
@@ -49,39 +51,49 @@ class Picture:
     #: Node name -> path along the parts of the ring that lead to a point of this node.
     arcs: dict[str, str]
     badges: tuple[Badge, ...]
-    #: Where the session's pin starts (inside the ring), has its head (outside), and its label.
+    #: Where the session's pin starts (inside the ring) and has its head (outside).
     root: Spot
     pin: Spot
-    label: Spot
-    anchor: str
     walk: tuple[Stop, ...]
+    #: There is a session to show; otherwise only the ring and the nodes mean something.
+    placed: bool
 
 
-def draw(ring: Ring, point: float, copies: Sequence[str], names: Sequence[str]) -> Picture:
+class Location(Protocol):
+    """Where a session lies: the library's `Location`."""
+
+    @property
+    def point(self) -> float:
+        """Its position on the ring."""
+
+    @property
+    def copies(self) -> tuple[str, ...]:
+        """The nodes that hold it, the first copy first."""
+
+
+def draw(ring: Ring, where: Location | None, names: Sequence[str]) -> Picture:
     """Return the picture of a ring of nodes and of one session on it.
 
     Args:
         ring: (position in [0, 1), node name), sorted.
-        point: the session's position.
-        copies: nodes that hold it, the first copy first.
+        where: where the session lies; None if that is not known yet.
         names: every node's name.
     """
+    point, copies = (where.point, where.copies) if where else (0.0, ())
     return Picture(
+        placed=where is not None,
         arcs={name: _arcs(ring, name) for name in names},
         badges=tuple(_badges(point, copies, names)),
         root=_spot(point, RADIUS - 17),
-        pin=_spot(point, RADIUS + 20),
-        label=_spot(point, RADIUS + 34),
-        anchor=_anchor(point),
+        pin=_spot(point, RADIUS + 18),
         walk=tuple(walk(ring, point, copies)),
     )
 
 
 def walk(ring: Ring, point: float, copies: Sequence[str], most: int = 12) -> list[Stop]:
     """Return the points met clockwise from the session's point, two beyond the last copy, at most so many."""
-    after = [name for position, name in ring if position >= point] + [
-        name for position, name in ring if position < point
-    ]
+    split = bisect_left(ring, (point, ""))
+    after = [name for _, name in (*ring[split:], *ring[:split])]
     stops: list[Stop] = []
     missing, beyond = set(copies), 2
     for name in after[:most]:
@@ -125,8 +137,3 @@ def _tip(start: Spot, end: Spot) -> Spot:
     length = math.hypot(end.x - start.x, end.y - start.y)
     part = (length - NODE - 7) / length
     return Spot(round(start.x + (end.x - start.x) * part, 2), round(start.y + (end.y - start.y) * part, 2))
-
-
-def _anchor(position: float) -> str:
-    across = _spot(position, 1).x
-    return "start" if across > 0.35 else "end" if across < -0.35 else "middle"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from .client import Client, Reply
 from .cluster import Cluster
@@ -51,7 +52,7 @@ class Scene:
             return bool(self.user.at(door).get("/api/health").body["up"][name])
 
         for door in self.doors:
-            require(wait_until(lambda door=door: used(door), RETURN_TIME, 0.1), f"{name} is not used again")  # type: ignore[misc]
+            require(wait_until(partial(used, door), RETURN_TIME, 0.1), f"{name} is not used again")
         self.counter()
 
 

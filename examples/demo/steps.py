@@ -1,4 +1,4 @@
-"""The steps of the check. Each returns its figures, or raises what did not hold."""
+"""The steps of the check in which all is well but the client. Each returns its figures, or raises what did not hold."""
 
 from __future__ import annotations
 
@@ -8,18 +8,15 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from sharedsession import SessionMiddleware, get_session
 from werkzeug.test import Client as TestClient
 
+from sharedsession import SessionMiddleware, get_session
+
 from .client import Client, Reply
-from .load import Load
-from .process import wait_until
 from .scene import Broken, Scene, require, require_fresh
 
 COUNTS = 40
 WRITERS = 20
-#: Seconds within which a client must be told that sessions are out of reach.
-BOUND = 3.0
 
 
 def one_session(scene: Scene) -> str:
@@ -46,44 +43,6 @@ def cookie_attributes(scene: Scene) -> str:
     return "HttpOnly; SameSite=Lax; Path=/, and Secure exactly on https"
 
 
-def first_copy_killed(scene: Scene) -> str:
-    """Kill the memcached process with the first copy while clients count and read."""
-    victim = scene.copies()[0]
-    figures = _under_load(scene, scene.cluster.nodes[victim].kill)
-    require(victim not in scene.copies(), f"{victim} still counts as a copy")
-    return f"{victim} killed; {figures}; now on {', '.join(scene.copies())}"
-
-
-def other_copy_killed(scene: Scene) -> str:
-    """Let it return empty, and kill the other copy: the session must have come back to the first."""
-    survivors = scene.copies()
-    (returned,) = (name for name, node in scene.cluster.nodes.items() if not node.running)
-    begin = time.monotonic()
-    scene.cluster.restart(returned)
-    scene.await_return(returned)
-    took = time.monotonic() - begin
-    first, other = scene.copies()
-    require(first == returned and other in survivors, f"copies on {first} and {other}, not on {returned} again")
-    scene.cluster.nodes[other].kill()
-    figures = _under_load(scene, lambda: None)
-    scene.cluster.restart(other)
-    scene.await_return(other)
-    return f"{returned} in use again after {took:.1f} s; {other} killed; {figures}"
-
-
-def application_node_killed(scene: Scene) -> str:
-    """Kill an application node: the session goes on through the other."""
-    before = scene.counter()[0]
-    scene.cluster.apps["web1"].kill()
-    replies = [scene.user.post("/api/count") for _ in range(10)]
-    require({reply.status for reply in replies} == {200}, Counter(reply.status for reply in replies))
-    require({reply.body["served_by"] for reply in replies} == {"web2"}, "served by a dead node")
-    require(replies[-1].body["count"] == before + 10, f"{replies[-1].body} after {before + 10}")
-    scene.cluster.restart("web1")
-    require(scene.counter() == [before + 10] * 2, f"counters {scene.counter()} after {before + 10}")
-    return "web1 killed; 10 of 10 counts through web2; web1 restarted, same session on both"
-
-
 def foreign_ids(scene: Scene) -> str:
     """Present ids that are forged, unknown, ended, expired or malformed."""
     live = scene.user.cookie
@@ -102,10 +61,8 @@ def foreign_ids(scene: Scene) -> str:
             live.upper(),
         ],
     }
-    fresh = []
-    for presented in (one for group in ids.values() for one in group):
-        for door in scene.doors:
-            fresh.append(require_fresh(Client(door, presented).post("/api/count"), presented))
+    asked = [(door, presented) for group in ids.values() for presented in group for door in scene.doors]
+    fresh = [require_fresh(Client(door, presented).post("/api/count"), presented) for door, presented in asked]
     require(len(set(fresh)) == len(fresh), "two clients got one id")
     return f"{_list({kind: len(group) for kind, group in ids.items()})}; each asked of both, {len(fresh)} fresh ids"
 
@@ -142,77 +99,8 @@ def concurrent_writers(scene: Scene) -> str:
     for door in scene.doors:
         found = client.at(door).get("/api/session").body["attributes"]
         require(found == expected, f"{len(found) - 1} of {WRITERS} keys")
-    return f"{WRITERS} writers at once ({_list(Counter(reply.body['served_by'] for reply in replies))}), all {WRITERS} keys there"
-
-
-def buttons(scene: Scene) -> str:
-    """Press the page's buttons: with its token they kill and restart; without it, or from a foreign name, 403."""
-    port, form = scene.cluster.port, {"token": scene.cluster.control_token}
-    page = Client(port).get("/")
-    require(page.status == 200 and scene.cluster.control_token in page.text, f"{page.status} for the page")
-    refused = [
-        Client(port).post("/control/kill/n1", {"token": "0" * 32}),
-        Client(port).post("/control/kill/n1", form, Host="evil.example"),
-        Client(port).get("/", Host="evil.example:80"),
-    ]
-    require([reply.status for reply in refused] == [403] * 3, [reply.status for reply in refused])
-    for name in ("n1", "web1"):
-        for action, alive in (("kill", False), ("restart", True)):
-            reply = Client(port).post(f"/control/{action}/{name}", form)
-            require(reply.status == 303, f"{reply.status} for {action} {name}")
-            done = wait_until(lambda name=name, alive=alive: _runs(scene, name) == alive, 5)  # type: ignore[misc]
-            require(done, f"{action} {name} did not happen")
-    scene.await_return("n1")
-    return "wrong token, foreign host: 403; n1 and web1 killed and restarted from the page"
-
-
-def all_nodes_down(scene: Scene) -> str:
-    """Kill every memcached process: the clients are told so, in time, and keep their cookies."""
-    for node in scene.cluster.nodes.values():
-        node.kill()
-    asked = [scene.user.at(door) for door in (*scene.doors, scene.cluster.port)]
-    replies = [
-        reply for client in asked for reply in (client.get("/api/session"), client.post("/api/count"), client.get("/"))
-    ]
-    for reply in replies:
-        require(reply.status == 503, f"{reply.status}: {reply.text[:80]}")
-        require(int(reply.headers["Retry-After"]) > 0, "no Retry-After")
-        require("Set-Cookie" not in reply.headers, f"Set-Cookie: {reply.headers['Set-Cookie']}")
-        require(reply.took < BOUND, f"told after {reply.took:.1f} s")
-    begin = time.monotonic()
-    scene.cluster.heal()
-    for name in scene.cluster.nodes:
-        scene.await_return(name)
-    require([scene.user.at(door).post("/api/count").status for door in scene.doors] == [200, 200], "not back")
-    slowest = max(reply.took for reply in replies) * 1000
-    return (
-        f"{len(replies)} times 503 within {slowest:.0f} ms, no Set-Cookie; back after {time.monotonic() - begin:.1f} s"
-    )
-
-
-STEPS: list[tuple[str, Callable[[Scene], str]]] = [
-    ("one session, exact counter", one_session),
-    ("Set-Cookie behind the balancer", cookie_attributes),
-    ("first copy killed under load", first_copy_killed),
-    ("it returns empty, other copy killed", other_copy_killed),
-    ("application node killed", application_node_killed),
-    ("ids that are not ours to give", foreign_ids),
-    ("log in, log out", log_in_and_out),
-    ("concurrent writers", concurrent_writers),
-    ("the page's buttons", buttons),
-    ("all of memcached down", all_nodes_down),
-]
-
-
-def _under_load(scene: Scene, deed: Callable[[], None]) -> str:
-    with Load(scene.user) as load:
-        time.sleep(0.7)
-        deed()
-        time.sleep(1.3)
-    expected = load.before + load.counted
-    require(not load.wrong, f"{len(load.wrong)} of {load.statuses.total()} replies: {load.wrong[:3]}")
-    require(scene.counter() == [expected] * 2, f"counters {scene.counter()}, {expected} acknowledged")
-    return f"{load.counted} counts, {load.statuses.total() - load.counted} reads, no failure, counter {expected}"
+    served = Counter(reply.body["served_by"] for reply in replies)
+    return f"{WRITERS} writers at once ({_list(served)}), all {WRITERS} keys there"
 
 
 def _minted(secret_key: str) -> str:
@@ -258,10 +146,6 @@ def _in_threads(work: Callable[[int], None], numbers: Iterable[int]) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-
-
-def _runs(scene: Scene, name: str) -> bool:
-    return scene.cluster.processes[name].running
 
 
 def _list(figures: dict[str, int]) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TypeVar
 
+from .attributes import Attributes
 from .commit import commit, tell
 from .dialogue import NOTHING, Requested, Source, Tell, Update
 from .errors import StoreUnavailableError
@@ -31,6 +32,8 @@ class Life(State):
         super().__init__(manager, requested, slide)
         # What the client must be told of commits before the headers leave.
         self._owed = Tell.NOTHING
+        # The well-signed ids of a request that has not touched its session, once asked for.
+        self._shown: list[tuple[SessionId, Source]] | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -78,18 +81,29 @@ class Life(State):
         session gets its id here if there is something to store; nothing is created for the sake of a URL.
         """
         if self.opened is None or not self.available:
-            shown = list(self.manager.verify(self._requested()))
-            by_cookie = any(source == "cookie" for _, source in shown)
-            return None if by_cookie or not shown else shown[0][0].text
+            return self._passed_on()
         if self.came_by == "cookie" or (self.came_by is None and self.takes_cookies):
             return None
-        if self.loaded is None and self.used(self.opened):
-            self.session_id = self.session_id or self.manager.ids.new()
-        elif self.loaded is None:
+        if not self._remains(self.opened):
             return None
+        if self.loaded is None:
+            self.session_id = self.session_id or self.manager.ids.new()
         elif self.reissued() and self.session_id:
             return self.manager.ids.reissue(self.session_id.token).text
         return self.session_id.text if self.session_id else None
+
+    def _passed_on(self) -> str | None:
+        if self._shown is None:
+            self._shown = list(self.manager.verify(self._requested()))
+        by_cookie = any(source == "cookie" for _, source in self._shown)
+        return None if by_cookie or not self._shown else self._shown[0][0].text
+
+    def _remains(self, attributes: Attributes) -> bool:
+        """Whether there is a session after the commit: not one that ended, nor one that is withheld."""
+        if self.loaded is not None:
+            return not (self.manager.end_when_emptied and self.emptied())
+        withheld = self.late and not (self.moving or self.ending)
+        return self.used(attributes) and not self.gone and not withheld
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 

@@ -73,7 +73,8 @@ class RequestView:
     def host(self) -> str:
         """Host, and port unless it is the scheme's default, as the client addressed them."""
         fixed = self._fixed()
-        return str(fixed["HTTP_HOST"]) or f"{fixed['SERVER_NAME']}:{fixed['SERVER_PORT']}"
+        name = str(fixed["SERVER_NAME"])
+        return str(fixed["HTTP_HOST"]) or f"{f'[{name}]' if ':' in name else name}:{fixed['SERVER_PORT']}"
 
     @property
     def user_agent(self) -> str:

@@ -320,6 +320,10 @@ class Store:
         """
         return settle(self._cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
 
+    def pause(self, attempt: int) -> None:
+        """Wait a little before trying again."""
+        self._cluster.pause(attempt)
+
     # -- who decides -----------------------------------------------------------------------------------------------
 
     def authority(self, loaded: Loaded, standing: Record) -> Authority | None:

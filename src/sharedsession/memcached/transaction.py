@@ -34,6 +34,7 @@ class Transaction:
         self._now = now
         # Writers of attempts that may have been stored, or may still be.
         self._doubts: list[int] = []
+        self._attempts = 0
 
     def decide(self, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
         """Store changes that depend on what was read: all of them, once, or nothing.
@@ -61,6 +62,8 @@ class Transaction:
 
     def _again(self, loaded: Loaded) -> Loaded | Absent | Again:
         """Load again, wherever the session is now; an attempt in doubt that turns out to be stored was the one."""
+        self._store.pause(self._attempts)
+        self._attempts += 1
         fresh = self._store.find(loaded.key)
         if isinstance(fresh, Absent):
             return fresh

@@ -18,7 +18,10 @@ from .url import Place, UrlParameter
 
 #: Response headers whose URLs lead the client on.
 _LOCATIONS = ("location", "content-location")
-_REFRESH = re.compile(r"(\s*\d+\s*[;,]\s*url\s*=\s*[\"']?)([^\"']*)(.*)", re.IGNORECASE | re.DOTALL)
+# HTML "shared declarative refresh steps": "5; url='/page'", where "url=", the quotes or ";" may be missing.
+_REFRESH = re.compile(
+    r"(\s*+(?=[\d.])[\d.]*+(?=[;,\s])\s*+[;,]?+\s*+(?:url\s*+=\s*+)?+)(['\"]?+)(.*)", re.IGNORECASE | re.DOTALL
+)
 
 
 class Tracking:
@@ -89,8 +92,9 @@ class Tracking:
         match = _REFRESH.fullmatch(value) if name == "refresh" else None
         if match is None:
             return value
-        before, url, after = match.groups()
-        return f"{before}{self.encode_url(url, session_id, view)}{after}"
+        before, quote, rest = match.groups()
+        url, end, after = rest.partition(quote) if quote else (rest.rstrip(), "", "")
+        return f"{before}{quote}{self.encode_url(url, session_id, view)}{end}{after}"
 
 
 class Trail:

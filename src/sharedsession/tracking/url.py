@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -15,6 +15,12 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # cannot be told from its text.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
+_SLASH = re.compile(r"%2f", re.IGNORECASE)
+# A path that ends in a dot segment, with what ".." takes away.
+_END_OF_DOTS = re.compile(r"(?:(?:/(?!\.\.?/)[^/]*)?/\.\.|/\.)$")
+# Paths that the app reads, and the server's copies of them; the last two are Apache's, and Django goes by them.
+_PATHS = ("SCRIPT_NAME", "PATH_INFO")
+_COPIES = ("REQUEST_URI", "RAW_URI", "SCRIPT_URL", "REDIRECT_URL")
 
 
 class Place(NamedTuple):
@@ -45,32 +51,31 @@ class UrlParameter:
     # -- in --------------------------------------------------------------------------------------------------------
 
     def take(self, environ: dict[str, object]) -> list[str]:
-        """Remove the parameter from the paths in environ; return the ids found, first one first."""
-        path = str(environ.get("PATH_INFO", ""))
-        if self._name not in path:
-            return []
-        found = [match[1] for match in self._matches(path)]
-        environ["PATH_INFO"] = self.strip_decoded(path)
-        for copy in ("REQUEST_URI", "RAW_URI"):
-            if copy in environ:
-                environ[copy] = self.strip(str(environ[copy]))
-        return found
+        """Remove the parameter from the paths in environ; return the ids found, the last one, the newest, first."""
+        found: list[str] = []
+        for key in _PATHS:
+            path = str(environ.get(key, ""))
+            if self._name in path:
+                found += (match[1] for match in self._pattern.finditer(path))
+                environ[key] = self.strip_decoded(path)
+        for key in _COPIES:
+            if key in environ:
+                environ[key] = self.strip(str(environ[key]))
+        return found[: -MOST_PARAMETERS - 1 : -1]
 
     def strip_decoded(self, path: str) -> str:
-        """Return a decoded path without the parameter; other parameters stay."""
-        return self._pattern.sub("", path)
+        """Return a decoded path without the parameter; other parameters stay.
+
+        A link to ".." with the id is "..;jsessionid=<id>", which no client resolves: that is made up for here.
+        """
+        stripped = self._pattern.sub("", path)
+        return stripped if stripped == path else _END_OF_DOTS.sub("/", stripped)
 
     def strip(self, url: str) -> str:
         """Return a URL without the parameter in its path, however it is percent-encoded there."""
         end = re.search(r"[?#]", url)
         path, rest = (url[: end.start()], url[end.start() :]) if end else (url, "")
         return self._strip_encoded(path) + rest
-
-    def _matches(self, path: str) -> Iterator[re.Match[str]]:
-        for number, match in enumerate(self._pattern.finditer(path)):
-            if number == MOST_PARAMETERS:
-                return
-            yield match
 
     def _strip_encoded(self, path: str) -> str:
         if self._name not in path and "%" not in path:
@@ -96,15 +101,26 @@ class UrlParameter:
         parts = _split(url)
         if parts is None or not _same_origin(parts, place):
             return url
-        path = self._strip_encoded(parts.path)
-        if not path:
-            path = "/" if parts.netloc else place.path
-        if not _inside(_resolve(path, place.path), place.mount):
+        path = self._strip_as_link(parts) if parts.path else "/" if parts.netloc else _as_link(place.path)
+        if not _inside(_resolve(path, place.path), place.mount) or self._ends_with(session_id, parts.path):
             return url
         query = f"?{place.query}" if _keeps_query(url, parts) and place.query else url_query(url)
         origin = url[: len(url) - len(url.split("//", 1)[1])] + parts.netloc if parts.netloc else ""
         fragment = url[url.index("#") :] if "#" in url else ""
         return f"{origin}{path};{self._name}={session_id}{query}{fragment}"
+
+    def _strip_as_link(self, parts: SplitResult) -> str:
+        """Return a link's path without the parameter: still a path, where "/;jsessionid=1/x" would become "//x"."""
+        path = self._strip_encoded(parts.path)
+        if parts.netloc:
+            return path
+        return _as_link(path) if parts.path.startswith("/") or path[:1] != "/" else f"./{path}"
+
+    def _ends_with(self, session_id: str, path: str) -> bool:
+        """Say whether the last segment has the id, and nothing in the path another one."""
+        before, found, after = path.rpartition(f";{self._name}={session_id}")
+        rest = before + after
+        return bool(found) and after[:1] in ("", ";") and "/" not in after and self._strip_encoded(rest) == rest
 
 
 def url_query(url: str) -> str:
@@ -116,25 +132,32 @@ def url_query(url: str) -> str:
 
 def _split(url: str) -> SplitResult | None:
     """Return a URL's parts; None when where it leads cannot be told from its text."""
-    if _UNSAFE.search(url) or url.startswith("///"):
+    if _UNSAFE.search(url):
         return None
     try:
         parts = urlsplit(url)
         _ = parts.port
     except ValueError:
         return None
-    # "http:page" and "http:///page" are read differently by different clients.
-    return None if parts.scheme and not parts.netloc else parts
+    # "http:page", "http:///page" and "///page" are read differently by different clients.
+    return None if not parts.netloc and (parts.scheme or url.startswith("//")) else parts
 
 
 def _same_origin(parts: SplitResult, place: Place) -> bool:
     if not parts.netloc:
-        return not parts.scheme
-    scheme = parts.scheme or place.scheme
-    own = urlsplit(f"//{place.host}")
-    port = parts.port or _DEFAULT_PORTS.get(scheme)
-    own_port = own.port or _DEFAULT_PORTS.get(place.scheme)
-    return scheme == place.scheme and parts.hostname == own.hostname and port == own_port
+        return True
+    own = _split(f"{place.scheme}://{place.host}")  # None: a Host header that is none
+    return own is not None and _origin(parts, place.scheme) == _origin(own, place.scheme)
+
+
+def _origin(parts: SplitResult, scheme: str) -> tuple[str, str | None, int | None]:
+    scheme = parts.scheme or scheme
+    return scheme, parts.hostname, _DEFAULT_PORTS.get(scheme) if parts.port is None else parts.port
+
+
+def _as_link(path: str) -> str:
+    """Return an absolute path as a link: "//x" would be read as a host, so it is written "/.//x" (URL Standard)."""
+    return f"/.{path}" if path.startswith("//") else path
 
 
 def _keeps_query(url: str, parts: SplitResult) -> bool:
@@ -161,5 +184,10 @@ def _without_dots(segments: Iterable[str]) -> list[str]:
 
 
 def _inside(path: str, mount: str) -> bool:
-    path, mount = unquote(path), unquote(mount).rstrip("/")
-    return path == mount or path.startswith(mount + "/")
+    path, mount = _decode(path), _decode(mount).rstrip("/")
+    return path == mount or path.startswith((f"{mount}/", f"{mount};"))
+
+
+def _decode(path: str) -> str:
+    """Return the path decoded, but for its escaped slashes, which begin no segment."""
+    return unquote(_SLASH.sub("%252F", path), errors="surrogateescape")
