@@ -42,7 +42,7 @@ SharedSession(app, tracking=("cookie", "url", "form"), trusted_proxies=1)
 def read():
     return answer()
 
-@app.get("/slow")
+@app.route("/slow", methods=["GET", "POST"])
 def slow():
     with open("slow", "x"):  # says that it has begun; the node that is asked next is not slow
         pass
@@ -64,6 +64,7 @@ def answer():
         "node": os.environ["SHAREDSESSION_ROUTE"],
         "session": dict(session),
         "query": flask.request.args,
+        "host": flask.request.host,
         "link": encode_url("/visit?q=a.b&r=web9"),
         "absolute": encode_url(flask.request.args.get("absolute", "/")),
         "field": hidden_field(),
@@ -81,6 +82,8 @@ class Answer(NamedTuple):
     session: dict[str, object]
     #: The query parameters that the application saw.
     query: dict[str, str]
+    #: The host for which the application takes itself.
+    host: str
     #: A link of the page, through `encode_url`.
     link: str
     #: The query parameter `absolute`, through `encode_url`.
@@ -198,6 +201,7 @@ class Balancer:
             node=page["node"],
             session=page["session"],
             query=page["query"],
+            host=page["host"],
             link=page["link"],
             absolute=page["absolute"],
             field=_first(r'value="([^"]*)"', page["field"]),

@@ -17,7 +17,13 @@ StartBalancer = Callable[[str, Web], Balancer]
 
 STICKY = ["nginx.conf", "haproxy.cfg", "apache.conf"]
 #: Well-formed, but its node does not exist; and no id of ours at all.
-FOREIGN = [f"{'0' * 64}.web9", "another-application's"]
+FOREIGN = [f"{'0' * 64}.web9", "another-application's", "x.web1.y"]
+
+#: Configuration, the form of a POST (None: a GET), whether the request goes on to another node.
+UNDER_WAY: list[tuple[str, dict[str, str] | None, bool]] = [
+    *((kind, None, kind != "apache.conf") for kind in STICKY),
+    *((kind, {}, False) for kind in STICKY),
+]
 
 
 @pytest.fixture(scope="module")
@@ -169,20 +175,26 @@ def test_failover_of_a_change(balancer: Balancer, sticky_web: Web) -> None:
     assert (answer.node, answer.session) == ("web2", {"visits": 2, "kept": "cake"})
 
 
-@pytest.mark.parametrize("kind", ["nginx.conf", "haproxy.cfg"])
-def test_failover_of_a_request_under_way(start_balancer: StartBalancer, sticky_web: Web, kind: str) -> None:
-    """A GET over which its node dies is answered by the other one, which re-issues the id; Apache answers 502."""
+@pytest.mark.parametrize(("kind", "form", "goes_on"), UNDER_WAY)
+def test_node_dies_over_a_request(
+    start_balancer: StartBalancer, sticky_web: Web, kind: str, form: dict[str, str] | None, goes_on: bool
+) -> None:
+    """A GET over which its node dies goes on to the other one (Apache: 502); a POST may have happened, and does not."""
     balancer = start_balancer(kind, sticky_web)
     cookie = first_visit(balancer, "web1").cookie
     begun = sticky_web["web1"].directory / "slow"
     begun.unlink(missing_ok=True)
     with ThreadPoolExecutor(1) as pool:
-        answer = pool.submit(balancer.ask, "/slow", cookie)
+        answer = pool.submit(balancer.ask, "/slow", cookie, form=form)
         deadline = time.monotonic() + START_TIMEOUT
         while not begun.exists() and time.monotonic() < deadline:
             time.sleep(0.01)
         sticky_web["web1"].kill()
-        assert (answer.result().node, route_of(answer.result().cookie)) == ("web2", "web2")
+        if goes_on:
+            assert (answer.result().node, route_of(answer.result().cookie)) == ("web2", "web2")
+        else:
+            with pytest.raises(AssertionError, match=r"^502"):
+                answer.result()
 
 
 def test_failover_with_a_url(balancer: Balancer, sticky_web: Web) -> None:
@@ -236,11 +248,12 @@ def test_query_names_no_node(start_balancer: StartBalancer, sticky_web: Web, kin
 
 
 def test_what_the_application_believes(balancer: Balancer) -> None:
-    """The client's own Host, not its X-Forwarded headers, decides which absolute links are the application's."""
-    cookie = {"Host": "shop.example"}
-    forged = {name: "evil" for name in ("X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix")}
+    """The client's own Host, not its X-Forwarded headers, says which host and which absolute links are its own."""
+    own = {"Host": "shop.example"}
+    forged = dict.fromkeys(("X-Forwarded-Host", "X-Forwarded-Proto", "X-Forwarded-Prefix"), "evil")
     for link in ("http://shop.example/a", "http://evil/a", "https://shop.example/a"):
-        answer = balancer.ask(f"/visit?absolute={link}", headers=cookie | forged)
+        answer = balancer.ask(f"/visit?absolute={link}", headers=own | forged)
+        assert answer.host == "shop.example"
         assert bool(id_in(answer.absolute)) == (link == "http://shop.example/a")
 
 

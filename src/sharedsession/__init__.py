@@ -1,5 +1,8 @@
 """One session on every node: WSGI session middleware over a replicated ring of memcached."""
 
+from collections.abc import Callable as _Callable
+from typing import Any as _Any
+
 from .assembly import VALUES as _VALUES
 from .config import CookieConfig, SessionConfig
 from .errors import (
@@ -13,7 +16,7 @@ from .errors import (
 from .middleware import SessionMiddleware, encode_redirect_url, encode_url, get_session, hidden_field
 from .session import Session
 
-register_type = _VALUES.register
+register_type: _Callable[[str, type[_Any], _Callable[[_Any], _Any], _Callable[[_Any], _Any]], None] = _VALUES.register
 
 __all__ = [
     "ConfigError",

@@ -45,7 +45,7 @@ class StoreUnavailableError(StoreError, ServiceUnavailable):
     shown to clients is the fixed `description`; `causes` and `reason` are for logs only.
     """
 
-    description = "The session store is temporarily unavailable. Please try again in a moment."
+    description: str = "The session store is temporarily unavailable. Please try again in a moment."
 
     def __init__(self, reason: str, causes: Mapping[str, str] | None = None) -> None:
         ServiceUnavailable.__init__(self, self.description, retry_after=RETRY_AFTER)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import flask
@@ -56,7 +56,14 @@ class IgnoredSession(NullSession):
     def _fail(self, *args: object, **kwargs: object) -> NoReturn:
         raise ConfigError("ignore_paths", "covers this request's path, so that it has no session to change")
 
-    __setitem__ = __delitem__ = clear = pop = popitem = update = setdefault = _fail
+    # As in Flask's own NullSession.
+    __setitem__: Callable[..., NoReturn] = _fail
+    __delitem__: Callable[..., NoReturn] = _fail
+    clear: Callable[..., NoReturn] = _fail
+    pop: Callable[..., NoReturn] = _fail
+    popitem: Callable[..., NoReturn] = _fail
+    update: Callable[..., NoReturn] = _fail
+    setdefault: Callable[..., NoReturn] = _fail
 
 
 #: `flask.session` itself, with the type that it has here: for code that uses more than a dict and checks its types.

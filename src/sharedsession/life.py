@@ -19,8 +19,6 @@ T = TypeVar("T")
 
 #: Times a transaction's function is run before giving up.
 MOST_RUNS = 200
-#: A session's place in its life: (loaded, id, source, moving, ensured, ending).
-_Standing = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
 
 
 class Life(State):
@@ -133,25 +131,20 @@ class Life(State):
         _ = self.attributes  # loaded before the first run: a function that raises must leave the session as it was
         attempts = Transaction(self.manager.store, int(self.manager.clock()))
         for _ in range(MOST_RUNS):
-            before = (self.loaded, self.session_id, self.came_by, self.moving, self.ensured, list(self.ending))
+            before = self.snapshot()
             try:
                 result = fn()
                 again = self._decide(attempts)
             except BaseException:
-                self._undo(before)
+                self.restore(before)
                 raise
             if again is None:
                 self.commit()
                 return result
-            self._undo(before)
+            self.restore(before)
             self.go_on(again.loaded)
             self.start()
         raise StoreUnavailableError("the transaction met another one every time")
-
-    def _undo(self, before: _Standing) -> None:
-        """Take back what a transaction's function did to attributes and life cycle."""
-        self.loaded, self.session_id, self.came_by, self.moving, self.ensured, self.ending = before
-        self.start()
 
     def _decide(self, attempts: Transaction) -> Again | None:
         """Store what the function changed; say on what it must run again if somebody came first."""
@@ -207,7 +200,6 @@ class Life(State):
         try:
             _ = self.attributes
         except StoreUnavailableError:
-            self.failure = None
-            self.accessed = False
+            self.forgive()
 
     # The steps of the commit table: do what the row says, and say whether the client's id stands.

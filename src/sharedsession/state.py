@@ -15,6 +15,9 @@ from .record import Changes
 
 T = TypeVar("T")
 
+#: A session's place in its life: (loaded, id, came by, moving, ensured, ending).
+Snapshot = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
+
 
 class State:
     """One request's session: what was loaded, what was changed, and what shall become of it.
@@ -28,13 +31,13 @@ class State:
     def __init__(
         self, manager: Manager, requested: Callable[[], Iterable[Requested]], slide: Callable[[], bool]
     ) -> None:
-        self.available = True
-        self.accessed = False
+        self.available: bool = True
+        self.accessed: bool = False
         #: The store failed in this request.
         self.failure: StoreUnavailableError | None = None
         #: The response headers have left: no cookie can be sent any more.
-        self.headers_sent = False
-        self.manager = manager
+        self.headers_sent: bool = False
+        self.manager: Manager = manager
         self._requested = requested
         self._slide = slide
         self.opened: Attributes | None = None
@@ -42,15 +45,15 @@ class State:
         self.session_id: SessionId | None = None
         self.came_by: Source | None = None
         self.ending: list[Loaded] = []
-        self.moving = False
-        self.ensured = False
-        self.changed_id = False
+        self.moving: bool = False
+        self.ensured: bool = False
+        self.changed_id: bool = False
         # It ended while this request ran: nothing of the request is stored any more.
-        self.gone = False
+        self.gone: bool = False
         # The client showed a well-signed id in a cookie: it takes cookies.
-        self.takes_cookies = False
+        self.takes_cookies: bool = False
         # The client's id was moved a moment ago: another response is bringing it the new one.
-        self.late = False
+        self.late: bool = False
 
     @property
     def attributes(self) -> Attributes:
@@ -114,6 +117,20 @@ class State:
             self.moving = self.ensured = False
         elif not self.moving and self.session_id is not None and self.session_id.key != loaded.key:
             self.session_id = None
+
+    def snapshot(self) -> Snapshot:
+        """Return the session's place in its life."""
+        return self.loaded, self.session_id, self.came_by, self.moving, self.ensured, list(self.ending)
+
+    def restore(self, before: Snapshot) -> None:
+        """Take back what happened to attributes and life cycle since."""
+        self.loaded, self.session_id, self.came_by, self.moving, self.ensured, self.ending = before
+        self.start()
+
+    def forgive(self) -> None:
+        """Forget a failure of the store that the request does not depend on."""
+        self.failure = None
+        self.accessed = False
 
     def fail(self, error: StoreUnavailableError) -> None:
         """Remember that the store failed: a second access in this request fails at once."""

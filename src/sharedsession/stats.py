@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 from .forking import renew_after_fork
 
-logger = logging.getLogger("sharedsession")
+logger: logging.Logger = logging.getLogger("sharedsession")
 
 #: Seconds between two log lines about the same thing.
 LOG_INTERVAL = 10.0

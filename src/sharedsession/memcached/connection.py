@@ -8,6 +8,7 @@ serve other users' sessions, so whoever gets an exception from here closes the c
 
 from __future__ import annotations
 
+import socket
 import time
 
 from pymemcache.client.base import Client
@@ -33,7 +34,7 @@ from .commands import (
 )
 
 #: What a connection raises when the server or the network fails it.
-FAULTS = (OSError, MemcacheError, EOFError, ValueError)
+FAULTS: tuple[type[Exception], ...] = (OSError, MemcacheError, EOFError, ValueError)
 
 _RECEIVE = 65536
 _LONGEST_LINE = 2048
@@ -53,7 +54,16 @@ class ProtocolError(ValueError):
     """The server said something that is not a reply to what was asked."""
 
 
-class Connection(Client):  # type: ignore[misc]
+class _Opener(Client):  # type: ignore[misc]
+    """pymemcache's part: connecting."""
+
+    def open(self) -> socket.socket:
+        """Connect; return the socket."""
+        self._connect()
+        return self.sock  # type: ignore[no-any-return]
+
+
+class Connection:
     """One open connection, used by one thread at a time.
 
     Args:
@@ -66,13 +76,13 @@ class Connection(Client):  # type: ignore[misc]
 
     def __init__(self, address: tuple[str, int] | str, connect_timeout: float) -> None:
         # no_delay: without it a write followed by a read stalls 40 ms (Nagle against delayed acknowledgement).
-        super().__init__(
+        opener = _Opener(
             address, connect_timeout=connect_timeout, timeout=connect_timeout, no_delay=True, default_noreply=False
         )
         #: Its place in the order in which connections to this server came into being.
-        self.number = 0
+        self.number: int = 0
         #: Has been idle: a failure may only mean that the server closed it while it was idle.
-        self.used = False
+        self.used: bool = False
         self._buffer = b""
         self._opaque = 0
         self._reusable = True
@@ -80,10 +90,11 @@ class Connection(Client):  # type: ignore[misc]
         # Asked with the first command and read before its reply: a new connection costs no round trip of its own.
         self._greeting = b"mn\r\n"
         self._greeted = False
-        self._connect()
+        self._closed = False
+        self.sock: socket.socket = opener.open()
 
     def _write(self, data: bytes, deadline: float) -> None:
-        if self.sock is None:
+        if self._closed:
             raise OSError("the connection is closed")
         self.sock.settimeout(_until(deadline))
         self.sock.sendall(self._greeting + data)
@@ -141,6 +152,11 @@ class Connection(Client):  # type: ignore[misc]
         if b"O%d" % self._opaque not in flags:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
         return _answer(command, status, flags, value, newest)
+
+    def close(self) -> None:
+        """Close it; may be called again."""
+        self._closed = True
+        self.sock.close()
 
     def reusable(self) -> bool:
         """Say whether the next command may use this connection: everything received has been read."""

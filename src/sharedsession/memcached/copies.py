@@ -80,7 +80,7 @@ class Copies:
     def __init__(self, cluster: Cluster, key: str) -> None:
         self.key = key
         #: Longest remaining life in seconds that a copy had before it was read.
-        self.remaining = 0
+        self.remaining: int = 0
         self._cluster = cluster
         self._preference = cluster.ring.nodes_for(key)
         # Nodes that answered -> token of what they hold; None: they hold nothing.

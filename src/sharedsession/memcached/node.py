@@ -22,7 +22,7 @@ class Deadline:
     __slots__ = ("at",)
 
     def __init__(self, timeout: float) -> None:
-        self.at = time.monotonic() + timeout
+        self.at: float = time.monotonic() + timeout
 
 
 class Node:
@@ -36,7 +36,7 @@ class Node:
     def __init__(self, config: NodeConfig, connect_timeout: float) -> None:
         self.config = config
         #: Number of the newest connection.
-        self.opened = 0
+        self.opened: int = 0
         self._numbers = count(1)
         self._connect_timeout = connect_timeout
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.

@@ -38,7 +38,7 @@ class Tracking:
         self._form = FormField(config.parameter) if "form" in kinds else None
         self._crawlers = re.compile(config.crawlers) if config.crawlers else None
         #: Something else than the cookie is on.
-        self.needs_entry = self._url is not None or self._form is not None
+        self.needs_entry: bool = self._url is not None or self._form is not None
 
     def enter(self, environ: dict[str, Any]) -> Trail:
         """Take the ids out of the URL, and get ready to look into the body, before the application sees either."""
@@ -103,8 +103,8 @@ class Trail:
     __slots__ = ("body", "url_ids")
 
     def __init__(self, url_ids: list[str], body: PeekedInput | None) -> None:
-        self.url_ids = url_ids
-        self.body = body
+        self.url_ids: list[str] = url_ids
+        self.body: PeekedInput | None = body
 
 
 def place_of(view: RequestView) -> Place:

@@ -1,0 +1,1 @@
+"""Tests of ids that travel by URL and hidden form field."""
