@@ -109,6 +109,7 @@ class ApplicationNode:
         self.route = route
         self.port = free_port()
         self.directory = directory
+        self._log = directory / f"{route}.log"
         self._environ = {
             **os.environ,
             "PYTHONPATH": str(ROOT / "src"),
@@ -124,13 +125,17 @@ class ApplicationNode:
             command = [sys.executable, "-m", "gunicorn", "--worker-class=gthread", "--threads=4", "--no-control-socket"]
             command += [f"--bind=127.0.0.1:{self.port}", "--log-level=critical", "shop:app"]
             # A process group of its own: gunicorn's worker would outlive its killed master for a moment.
-            self._process = subprocess.Popen(
-                command, cwd=self.directory, env=self._environ, stderr=subprocess.DEVNULL, start_new_session=True
-            )
+            with self._log.open("ab") as log:
+                self._process = subprocess.Popen(
+                    command, cwd=self.directory, env=self._environ, stderr=log, start_new_session=True
+                )
 
     def wait(self) -> None:
         """Return once it accepts connections."""
-        wait_for_port(self.port)
+        try:
+            wait_for_port(self.port)
+        except OSError as error:
+            raise AssertionError(f"{self.route}: {self._log.read_text()}") from error
 
     def kill(self) -> None:
         """End it at once (SIGKILL), master and worker."""

@@ -15,7 +15,8 @@ ROOT = Path(sharedsession.__file__).parent
 
 #: From the ground up. A file imports from the floors below its own, and on its floor from those to its left.
 FLOORS: list[list[str]] = [
-    ["memcached", "tracking", "errors", "nodelist", "config", "settings", "ids", "record", "dialogue", "forking", "stats", "view"],
+    ["memcached", "tracking", "errors", "nodelist", "config", "settings", "ids", "record", "dialogue", "forking",
+     "stats", "view"],
     ["values", "codec", "memcached.commands", "memcached.ring", "memcached.connection", "memcached.health",
      "memcached.node"],
     ["attributes", "session", "memory", "memcached.copies", "memcached.settle", "memcached.store",
@@ -33,7 +34,7 @@ OUTSIDE: dict[str, set[str]] = {
     "msgpack": {"values", "codec"},
     "itsdangerous": {"ids"},
     "markupsafe": {"values", "tracking.form", "tracking.tracking", "exchange", "middleware", "flask"},
-    "werkzeug": {"errors", "view", "tracking.cookie", "tracking.form"},
+    "werkzeug": {"errors", "config", "view", "tracking.cookie", "tracking.form"},
     "flask": {"flask"},
     "_typeshed": {"middleware", "flask"},
 }

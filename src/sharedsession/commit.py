@@ -28,16 +28,14 @@ class Situation(Enum):
     REPLACED = "ended, then used again"
 
 
-def situation_of(state: State) -> Situation:
+def situation_of(state: State, changes: Changes) -> Situation:
     """Say which row of the table applies."""
     if state.opened is None or not state.available:
         return Situation.UNTOUCHED
     if state.gone:
         return Situation.GONE
-    if state.manager.end_when_emptied and state.emptied():
-        state.invalidate()
     if state.loaded is not None:
-        return _situation_of_known(state, state.loaded)
+        return _situation_of_known(state, changes)
     used = state.used(state.opened)
     if state.ending:
         return Situation.REPLACED if used else Situation.ENDED
@@ -46,23 +44,22 @@ def situation_of(state: State) -> Situation:
     return Situation.LATE if state.late and not state.moving else Situation.NEW
 
 
-def _situation_of_known(state: State, loaded: Loaded) -> Situation:
+def _situation_of_known(state: State, changes: Changes) -> Situation:
     if state.moving:
         return Situation.MOVED
     if state.reissued():
         return Situation.REISSUED
-    return Situation.CHANGED if state.changes() else Situation.READ
+    return Situation.CHANGED if changes else Situation.READ
 
 
-def _nothing(state: State) -> bool:
+def _nothing(state: State, changes: Changes) -> bool:
     """Store nothing: there is nothing new, or the load has prolonged it."""
     return True
 
 
-def _create(state: State) -> bool:
+def _create(state: State, changes: Changes) -> bool:
     """Store a new session under a new id."""
     state.session_id = state.session_id or state.manager.ids.new()
-    changes = state.changes()
     interval = state.manager.default_interval
     state.loaded = state.manager.store.create(state.session_id.key, changes, interval)
     _settled(state, state.loaded, changes)
@@ -70,24 +67,22 @@ def _create(state: State) -> bool:
     return True
 
 
-def _merge(state: State) -> bool:
+def _merge(state: State, changes: Changes) -> bool:
     """Merge the changes into every copy."""
-    changes = state.changes()
     return not changes or _adopt(state, state.manager.store.commit(_known(state), changes), changes)
 
 
-def _reissue(state: State) -> bool:
+def _reissue(state: State, changes: Changes) -> bool:
     """Give the same record's id a present-day text (the load has repaired the record itself)."""
-    stands = _merge(state)
+    stands = _merge(state, changes)
     if state.session_id is not None:
         state.session_id = state.manager.ids.reissue(state.session_id.token)
     state.manager.stats.count("reissued")
     return stands
 
 
-def _move(state: State) -> bool:
+def _move(state: State, changes: Changes) -> bool:
     """Carry the session to its new key and leave the mark "moved" under the old one."""
-    changes = state.changes()
     new_id = state.session_id = state.session_id or state.manager.ids.new()
     state.moving = False
     state.changed_id = True
@@ -95,7 +90,7 @@ def _move(state: State) -> bool:
     return _adopt(state, state.manager.store.move(_known(state), new_id.key, changes), changes)
 
 
-def _end(state: State) -> bool:
+def _end(state: State, changes: Changes) -> bool:
     """Put tombstones on every copy of what was invalidated."""
     while state.ending:
         state.manager.store.end(state.ending[0])
@@ -104,12 +99,12 @@ def _end(state: State) -> bool:
     return True
 
 
-def _replace(state: State) -> bool:
+def _replace(state: State, changes: Changes) -> bool:
     """End the old session, then store the new one."""
-    return _end(state) and _create(state)
+    return _end(state, changes) and _create(state, changes)
 
 
-def _withhold(state: State) -> bool:
+def _withhold(state: State, changes: Changes) -> bool:
     """Create nothing: its cookie would overwrite the one that another response is bringing."""
     state.manager.stats.count("withheld")
     return False
@@ -156,19 +151,23 @@ def commit(state: State) -> Update:
         HeadersSentError: it needs a cookie, but the headers have left.
         TypeError: an attribute holds something that cannot be stored.
     """
-    situation = situation_of(state)
+    if state.manager.end_when_emptied and state.opened is not None and state.emptied():
+        state.invalidate()
+    # Encoded once: for a large session that is what a commit costs.
+    changes = state.changes() if state.opened is not None and state.available else Changes()
+    situation = situation_of(state, changes)
     step, told = COMMIT_TABLE[situation]
     if state.headers_sent and told in (Tell.ID, Tell.EXPIRED):
         raise HeadersSentError(
             f"the session is {situation.value}, which needs a cookie, but the response headers have left; "
             "do that before the first byte of the body"
         )
-    stands = state.guarded(lambda: step(state))
+    stands = state.guarded(lambda: step(state, changes))
     return tell(state, told) if stands else NOTHING
 
 
 #: The whole policy of a commit: situation -> (what the store does, what the client is told).
-COMMIT_TABLE: dict[Situation, tuple[Callable[[State], bool], Tell]] = {
+COMMIT_TABLE: dict[Situation, tuple[Callable[[State, Changes], bool], Tell]] = {
     Situation.UNTOUCHED: (_nothing, Tell.NOTHING),
     Situation.GONE: (_nothing, Tell.NOTHING),
     Situation.EMPTY: (_nothing, Tell.NOTHING),

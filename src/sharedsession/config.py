@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass, field
 
+from werkzeug.http import dump_cookie
+
 from .errors import ConfigError
 from .nodelist import NodeConfig, NodeList, parse_nodes
 
@@ -73,6 +75,7 @@ class CookieConfig:
                 f"cookie_{name}",
                 f"{value!r} cannot stand in a cookie; write ASCII text without ';', or None",
             )
+        _require(_is_domain(self.domain), "cookie_domain", f"{self.domain!r} is not a domain name")
         _require(
             self.path is None or self.path.startswith("/"),
             "cookie_path",
@@ -155,6 +158,9 @@ class SessionConfig:
 
     def __post_init__(self) -> None:
         self._check_secrets()
+        for name in ("secret_key_fallbacks", "ignore_paths", "tracking"):
+            value = getattr(self, name)
+            object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         self._check_numbers()
         self._check_texts()
         for name in ("sticky", "slide_always", "save_on_5xx"):
@@ -163,6 +169,11 @@ class SessionConfig:
             raise ConfigError("cookie", f"expected a CookieConfig, not {type(self.cookie).__name__}")
         # Parsed here so that a mistake in the list fails at start-up; a callable is asked once.
         parsed = None if self.nodes in (None, MEMORY) else parse_nodes(self.nodes)
+        _require(
+            self.required_copies <= len(parsed or (1,)),
+            "required_copies",
+            f"{self.required_copies} copies cannot be had from {len(parsed or (1,))} node(s)",
+        )
         object.__setattr__(self, "_parsed_nodes", parsed)
 
     @property
@@ -283,6 +294,14 @@ def _require_seconds(option: str, value: object, *, optional: bool) -> None:
 
 #: Ten years: longer is a mistake, and memcached counts seconds in 32 bits.
 MAX_SECONDS = 10 * 365 * 86400
+
+
+def _is_domain(domain: str | None) -> bool:
+    try:
+        dump_cookie("name", domain=domain)
+    except UnicodeError:  # what the idna codec raises for an empty or over-long label
+        return False
+    return True
 
 
 def _matches(pattern: re.Pattern[str], value: object) -> bool:

@@ -15,6 +15,10 @@ class Requested(NamedTuple):
     text: str
     source: Source
 
+    def __repr__(self) -> str:
+        """Never show the id."""
+        return f"<Requested by {self.source}>"
+
 
 class Tell(Enum):
     """What the response must say about the session."""
@@ -36,6 +40,10 @@ class Update(NamedTuple):
     max_age: int | None = None
     #: The id may go into a cookie: False for one that came by URL or form, which stays where it is.
     by_cookie: bool = True
+
+    def __repr__(self) -> str:
+        """Never show the id."""
+        return f"<Update {self.tell.value}>"
 
 
 NOTHING = Update(Tell.NOTHING)

@@ -139,6 +139,7 @@ class Exchange:
     def headers_sent(self) -> None:
         """Note that no cookie can be sent any more."""
         self._life.headers_sent = True
+        self._view.release()
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age

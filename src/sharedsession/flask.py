@@ -16,6 +16,7 @@ from .assembly import Parts, assemble
 from .errors import ConfigError
 from .exchange import Exchange
 from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
+from .record import FOREVER
 from .session import Life, Session
 from .settings import SETTING_PREFIX, all_options, build_config, read_environment
 
@@ -107,7 +108,6 @@ class SharedSession(SessionMiddleware):
         self._flask = app
         self._app = app.wsgi_app
         app.extensions[_EXTENSION] = self
-        app.jinja_env.globals.update(encode_url=encode_url, hidden_field=hidden_field)
         app.session_interface = SharedSessionInterface(self)
         app.wsgi_app = self  # type: ignore[method-assign]
 
@@ -138,13 +138,15 @@ class SharedSession(SessionMiddleware):
     def interval(self, *, permanent: bool) -> int | None:
         """Return the max inactive interval in seconds of a permanent session, or of any other."""
         if permanent and self._flask is not None:
-            return max(int(self._flask.permanent_session_lifetime.total_seconds()), 1)
+            return min(max(int(self._flask.permanent_session_lifetime.total_seconds()), 1), FOREVER)
         return self.parts.config.max_inactive_interval
 
     def _build(self) -> Parts:
         if self._flask is None:
             raise ConfigError("app", "SharedSession has no app yet; call init_app(app)")
         config = build_config(self._options, *_sources(self._flask))
+        # Not before the first request: making the environment freezes the app's Jinja options.
+        self._flask.jinja_env.globals.update(encode_url=encode_url, hidden_field=hidden_field)
         return assemble(
             config, end_when_emptied=True, session_class=lambda life: FlaskSession(life, self), max_age=_max_age
         )
@@ -233,7 +235,10 @@ def _flask_settings(app: flask.Flask) -> dict[str, Any]:
     for option, name in _FLASK_SETTINGS.items():
         value = app.config.get(name)
         if value != defaults.get(name):
-            settings[option] = value
+            # Flask takes False for "no domain", and SameSite in any case.
+            if name.endswith("SAMESITE") and isinstance(value, str):
+                value = value.capitalize()
+            settings[option] = None if name.endswith("DOMAIN") and value is False else value
     return settings
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from .attributes import Attributes
@@ -157,11 +158,13 @@ class Life(State):
             self.go_on(outcome)
             self.attributes.rebase(outcome.record.live, changes)
             return None
-        if isinstance(outcome, Absent) and outcome.taken:
+        if isinstance(outcome, Absent):
+            # It ended, before or after the changes were stored: what a request wrote to it is dropped, as in a commit.
+            self.manager.stats.count(f"late_{outcome.why.value}")
             self.gone = True
             return None
         self.manager.stats.count("transaction_retries")
-        return Again(None) if isinstance(outcome, Absent) else outcome
+        return outcome
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
@@ -197,9 +200,7 @@ class Life(State):
 
     def touch(self) -> None:
         """Prolong a session that the request did not use, if the store can be reached."""
-        try:
+        with suppress(StoreUnavailableError):
             _ = self.attributes
-        except StoreUnavailableError:
+        if self.failure is not None:
             self.forgive()
-
-    # The steps of the commit table: do what the row says, and say whether the client's id stands.

@@ -67,7 +67,7 @@ class Manager:
                 self.stats.warn(
                     "not_sticky",
                     "sticky=True, but %d of the last %d requests came with another node's route: "
-                    "the balancer does not route by the session id",
+                    "the balancer does not route by the session id, or a node has just failed over",
                     self._strayed,
                     self._routed,
                 )

@@ -69,8 +69,7 @@ class SessionMiddleware(Diagnostics):
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if self._ignored and environ.get("PATH_INFO", "").startswith(self._ignored):
-            environ[IGNORED_KEY] = True
+        if self._ignored and self._ignores(environ):
             return self._app(environ, start_response)
         if self._one_process and environ.get("wsgi.multiprocess"):
             raise ConfigError(
@@ -87,6 +86,18 @@ class SessionMiddleware(Diagnostics):
         """What this middleware is made of."""
         return self._parts
 
+    def _ignores(self, environ: dict[str, Any]) -> bool:
+        """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""
+        tracking = self._policy.tracking
+        path = tracking.strip_path(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
+        if not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self._ignored):
+            return False
+        tracking.enter(environ)
+        environ.pop(SESSION_KEY, None)
+        environ.pop(EXCHANGE_KEY, None)
+        environ[IGNORED_KEY] = True
+        return True
+
     def close(self) -> None:
         """Close idle connections and end the probing; for programs that drop a middleware, such as tests."""
         self.parts.health.close()
@@ -99,6 +110,7 @@ class SessionMiddleware(Diagnostics):
             raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
         environ[SESSIONS_KEY] = {**sessions, self._name: (self, exchange.session)}
         environ[SESSION_KEY] = exchange.session
+        environ.pop(IGNORED_KEY, None)
         environ[EXCHANGE_KEY] = exchange
 
 
@@ -179,7 +191,8 @@ class Response:
         body = self.unavailable()
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
-            ("Content-Length", str(sum(map(len, body)))),
+            # Of a GET, also when this answers a HEAD (RFC 9110 8.6).
+            ("Content-Length", str(len(StoreUnavailableError.description))),
             ("Retry-After", str(RETRY_AFTER)),
             ("Cache-Control", "no-store"),
         ]
@@ -299,6 +312,8 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
         KeyError: no session middleware is around this application (or none of that name, or `ignore_paths` has it).
     """
     found = environ.get(SESSION_KEY) if name is None else environ.get(SESSIONS_KEY, {}).get(name, (None, None))[1]
+    if found is None and environ.get(IGNORED_KEY):
+        raise KeyError("no session in environ: ignore_paths covers this request's path")
     if found is None:
         wanted = "" if name is None else f" named {name!r}"
         raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")

@@ -7,6 +7,7 @@ from typing import Any, Protocol, Self, TypeVar
 
 from .attributes import Attributes
 from .dialogue import Source
+from .record import FOREVER
 
 T = TypeVar("T")
 
@@ -136,7 +137,7 @@ class Session(MutableMapping[str, Any]):
     @property
     def available(self) -> bool:
         """False when memcached was away (only seen with `on_unavailable="empty"`); loads the session."""
-        len(self)
+        _ = self._life.attributes
         return self._life.available
 
     @property
@@ -154,14 +155,14 @@ class Session(MutableMapping[str, Any]):
         """Seconds without a request after which the session ends; None: never. Settable; saved with the session.
 
         Raises:
-            ValueError: set to something else than None or a whole number of seconds of at least 1.
+            ValueError: set to something else than None or a whole number of seconds from 1 to ten years.
         """
         return self._life.interval or None
 
     @max_inactive_interval.setter
     def max_inactive_interval(self, seconds: int | None) -> None:
-        if seconds is not None and (type(seconds) is not int or seconds < 1):
-            raise ValueError(f"max_inactive_interval is a whole number of seconds from 1, or None; not {seconds!r}")
+        if seconds is not None and (type(seconds) is not int or not 1 <= seconds <= FOREVER):
+            raise ValueError(f"max_inactive_interval {seconds!r} is not None or whole seconds from 1 to {FOREVER}")
         self._life.writable.interval = seconds or 0
 
     @property
@@ -189,7 +190,11 @@ class Session(MutableMapping[str, Any]):
     # -- life cycle ------------------------------------------------------------------------------------------------
 
     def ensure_id(self) -> str:
-        """Return the id, of a new session too; that is then stored even if it stays empty."""
+        """Return the id, of a new session too; that is then stored even if it stays empty.
+
+        Except under an id that was given up by `change_id` less than 30 seconds ago: nothing a late request makes of a
+        new session is stored then, nor sent: its cookie would overwrite the one that the log-in's response brings.
+        """
         return self._life.ensure_id()
 
     def invalidate(self) -> None:
@@ -228,7 +233,8 @@ class Session(MutableMapping[str, Any]):
         """Run `fn(session)` so that its changes depend on exactly what it read, and save them; return its result.
 
         `fn` may run several times, each time on the newest data, and takes effect exactly once: keep other effects
-        out of it. What was changed before is saved first. If `fn` raises, nothing of it is saved.
+        out of it. What was changed before is saved first. If `fn` raises, nothing of it is saved. If the session has
+        ended meanwhile, by another request's log-out, nothing is saved either.
 
             session.transaction(lambda s: s.update(n=s.get("n", 0) + 1))
 

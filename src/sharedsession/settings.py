@@ -29,9 +29,6 @@ def build_config(*sources: Mapping[str, Any]) -> SessionConfig:
     for source in reversed(sources):
         merged.update(_flatten(source))
     cookie = {name.removeprefix("cookie_"): merged.pop(name) for name in list(merged) if name.startswith("cookie_")}
-    for name in ("secret_key_fallbacks", "ignore_paths", "tracking"):
-        if isinstance(merged.get(name), list):
-            merged[name] = tuple(merged[name])
     return SessionConfig(**merged, cookie=CookieConfig(**cookie))
 
 
@@ -69,7 +66,9 @@ def _flatten(source: Mapping[str, Any]) -> dict[str, Any]:
 
 def _flatten_cookie(value: object) -> dict[str, Any]:
     if isinstance(value, CookieConfig):
-        return {f"cookie_{name}": item for name, item in dataclasses.asdict(value).items()}
+        # Only what it says: its defaults must not hide a framework's or the environment's settings.
+        said = dataclasses.asdict(value).items() - dataclasses.asdict(CookieConfig()).items()
+        return {f"cookie_{name}": item for name, item in said}
     if isinstance(value, Mapping):
         return _flatten({f"cookie_{name}": item for name, item in value.items()})
     raise ConfigError("cookie", f"expected a CookieConfig or a mapping, not {type(value).__name__}")

@@ -61,7 +61,8 @@ class State:
         if self.opened is None:
             self._open()
         if self.opened is None:
-            raise StoreUnavailableError("the session store failed earlier in this request")
+            causes = self.failure.causes if self.failure else None
+            raise StoreUnavailableError("the session store failed earlier in this request", causes)
         return self.opened
 
     @property
@@ -106,7 +107,7 @@ class State:
         if self.loaded is not None:
             self.ending.append(self.loaded)
         self.loaded = self.session_id = self.came_by = None
-        self.moving = self.ensured = False
+        self.moving = self.ensured = self.late = False
         self.start()
 
     def go_on(self, loaded: Loaded | None) -> None:
@@ -131,10 +132,13 @@ class State:
         """Forget a failure of the store that the request does not depend on."""
         self.failure = None
         self.accessed = False
+        self.available = True
+        self.opened = None
 
     def fail(self, error: StoreUnavailableError) -> None:
         """Remember that the store failed: a second access in this request fails at once."""
-        self.failure = error
+        # A copy: the error itself holds the frames of this request by its traceback.
+        self.failure = StoreUnavailableError(error.reason, error.causes)
         self.manager.stats.warn("unavailable", "session store unavailable: %s", error)
 
     def guarded(self, action: Callable[[], T]) -> T:

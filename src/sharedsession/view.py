@@ -10,6 +10,11 @@ from werkzeug.middleware.proxy_fix import ProxyFix
 
 Environ = dict[str, Any]
 
+_FORWARDED = "HTTP_X_FORWARDED_"
+_KEPT = frozenset(
+    ["HTTP_COOKIE", "HTTP_USER_AGENT", "CONTENT_TYPE", "HTTP_SEC_FETCH_SITE", "SERVER_NAME", "SERVER_PORT"]
+)
+
 
 class RequestView:
     """What of a WSGI environ decides about sessions.
@@ -31,6 +36,11 @@ class RequestView:
         self._path: str = environ.get("PATH_INFO", "")
         self._query: str = environ.get("QUERY_STRING", "")
         self._host: str = environ.get("HTTP_HOST", "")
+
+    def release(self) -> None:
+        """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
+        kept = {name: value for name, value in self._environ.items() if name in _KEPT or name.startswith(_FORWARDED)}
+        self._environ = kept
 
     @property
     def cookies(self) -> str:
@@ -94,7 +104,8 @@ class RequestView:
     def _client_mount(self) -> str:
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
-        return self._mount if self._mount.startswith(prefix) else prefix + self._mount
+        inside = self._mount == prefix or self._mount.startswith(prefix.rstrip("/") + "/")
+        return self._mount if inside else prefix + self._mount
 
     def _fixed(self) -> Environ:
         own: Environ = {
@@ -107,7 +118,7 @@ class RequestView:
         hops = self._trusted
         if not hops:
             return own
-        own.update((name, value) for name, value in self._environ.items() if name.startswith("HTTP_X_FORWARDED_"))
+        own.update((name, value) for name, value in self._environ.items() if name.startswith(_FORWARDED))
         ProxyFix(_no_app, x_for=0, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)(own, _no_response)
         return own
 

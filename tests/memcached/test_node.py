@@ -147,7 +147,7 @@ def test_two_hung_nodes_cost_one_time_out(
         nodes[1].restart()
     took, answers = hang_two(nodes, transport, command)
     assert all(isinstance(answer, Failed) for answer in answers)
-    assert TIMEOUT - 0.02 < took < 1.9 * TIMEOUT
+    assert TIMEOUT / 2 < took < 1.9 * TIMEOUT  # a large value is measured in the first half of it
 
 
 def test_a_node_after_a_hung_one_is_still_answered(connect: Connect, nodes: list[Memcached]) -> None:

@@ -105,15 +105,15 @@ def repaired_before_compared() -> AbstractContextManager[None]:
     """The record of one copy is committed with the tokens that the repair of all copies returned."""
     load = Store._load
 
-    def broken(self: Store, found: Copies, asked: int | None) -> object:
+    def broken(self: Store, found: Copies, asked: int | None, *, touched: bool) -> object:
         first: list[Record] = []
 
-        def remember(cluster: Cluster, copies: Copies, record: Record) -> Record:
+        def remember(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = None) -> Record:
             first.extend(copy.record for copy in list(copies._records.values())[:1])
-            return settle.repair(cluster, copies, record)
+            return settle.repair(cluster, copies, record, ttl)
 
         with mock.patch.object(store, "repair", remember):
-            outcome = load(self, found, asked)
+            outcome = load(self, found, asked, touched=touched)
         if isinstance(outcome, Loaded) and first:
             outcome.record = first[0]
             found._records.clear()

@@ -139,7 +139,7 @@ def test_huge(touch_first: bool, known: bool) -> None:
         session.get("user")
         return f"{total} {held < 2.5 * piece}"
 
-    environ = {"CONTENT_TYPE": FORM, "REQUEST_METHOD": "POST", "wsgi.input": body}
+    environ: Environ = {"CONTENT_TYPE": FORM, "REQUEST_METHOD": "POST", "wsgi.input": body}
     environ |= {"CONTENT_LENGTH": str(length)} if known else {"CONTENT_LENGTH": "", "wsgi.input_terminated": True}
     app = bare(bare_site({"*": view}), tracking=("form",))
     assert Server().serve(app, request("/post", **environ)).text == f"{length} True"
@@ -149,7 +149,12 @@ def test_huge(touch_first: bool, known: bool) -> None:
 def test_little_is_read_ahead() -> None:
     """Touching the session reads at most 4 KiB of a body; the rest stays with the server."""
     body = Endless(b"jsessionid=x&", 10**9)
-    environ = {"CONTENT_TYPE": FORM, "REQUEST_METHOD": "POST", "wsgi.input": body, "CONTENT_LENGTH": str(10**9)}
+    environ: Environ = {
+        "CONTENT_TYPE": FORM,
+        "REQUEST_METHOD": "POST",
+        "wsgi.input": body,
+        "CONTENT_LENGTH": str(10**9),
+    }
     Server().serve(bare(bare_site({"*": who}), tracking=("form",)), request("/post", **environ))
     assert body.left == 10**9 - HEAD
 

@@ -90,7 +90,7 @@ def test_ipv6_server_name() -> None:
 
 def test_behind_a_proxy() -> None:
     """Behind a trusted proxy scheme, host and mount point are what the client sees; otherwise its headers are talk."""
-    forwarded = {
+    forwarded: Environ = {
         "HTTP_HOST": "10.0.0.1:8000",
         "HTTP_X_FORWARDED_PROTO": "https",
         "HTTP_X_FORWARDED_HOST": "shop.example.com",

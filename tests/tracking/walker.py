@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 from urllib.parse import unquote_to_bytes
 
@@ -117,12 +117,12 @@ class Walker:
         return self.follow(link, body=body, **more)
 
 
-def site(views: dict[str, View], *, headers: Headers | None = None, **options: Any) -> WSGIApplication:
+def site(views: Mapping[str, View], *, headers: Headers | None = None, **options: Any) -> WSGIApplication:
     """Return a checked application with a view for each path, `view(environ, session)`; all kinds of ids are on."""
     return checked(bare_site(views, headers), **{"tracking": ALL, **options})
 
 
-def bare_site(views: dict[str, View], headers: Headers | None = None) -> WSGIApplication:
+def bare_site(views: Mapping[str, View], headers: Headers | None = None) -> WSGIApplication:
     """Return the same without a middleware. "*" is the view of all other paths."""
 
     def app(environ: Environ, start_response: StartResponse) -> Iterable[bytes]:

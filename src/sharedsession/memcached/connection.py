@@ -102,8 +102,12 @@ class Connection:
 
     def _reply(self, deadline: float) -> bytes:
         if not self._greeted:
-            if self._line(deadline) != b"MN":
-                raise ProtocolError("it does not know the meta commands; memcached 1.6 or newer is needed")
+            greeting = self._line(deadline)
+            if greeting != b"MN":
+                raise ProtocolError(
+                    f"it answers {greeting[:60].decode('ascii', 'replace')!r} to mn: memcached 1.6 or newer is needed "
+                    "for its meta commands; or it is at its connection limit, or wants authentication"
+                )
             self._greeted = True
         return self._line(deadline)
 
@@ -125,7 +129,7 @@ class Connection:
         self._write(b"stats settings\r\n", deadline)
         while (line := self._reply(deadline)).startswith(b"STAT "):
             if line.startswith(b"STAT item_size_max "):
-                limit = int(line.split()[2])
+                limit = int(line.removeprefix(b"STAT item_size_max "))
         return limit
 
     def send(self, command: Command, deadline: float) -> None:

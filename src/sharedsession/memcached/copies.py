@@ -274,10 +274,12 @@ class Copies:
             return Standing.AWAY
         return Standing.HOLDS if self._tokens[node] is not None else Standing.UNREAD
 
-    def put(self, nodes: list[str], record: Record, *, repeatable: bool = True) -> list[tuple[str, Answer]]:
+    def put(
+        self, nodes: list[str], record: Record, *, ttl: int | None = None, repeatable: bool = True
+    ) -> list[tuple[str, Answer]]:
         """Send the record to all nodes, to each by compare-and-swap with what is known of it; return their answers."""
-        value, ttl = self._encode(record), self._cluster.ttl(record)
-        answers = self._send(nodes, lambda node: Put(self.key, value, ttl, self._tokens[node], repeatable))
+        value, life_left = self._encode(record), self._cluster.ttl(record) if ttl is None else ttl
+        answers = self._send(nodes, lambda node: Put(self.key, value, life_left, self._tokens[node], repeatable))
         for node, answer in answers:
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
@@ -348,9 +350,9 @@ class Copies:
         self._bytes.pop(node, None)
 
 
-def read_together(cluster: Cluster, each: Iterable[Copies], ttl: int | None) -> None:
+def read_together(cluster: Cluster, each: Iterable[Copies]) -> None:
     """Ask the first question about several keys in one trip; `read` then goes on from there."""
     asked = [(copies, node) for copies in each for node in copies.first_choice()]
-    answers = cluster.transport.ask([(node, Get(copies.key, ttl)) for copies, node in asked])
+    answers = cluster.transport.ask([(node, Get(copies.key, None)) for copies, node in asked])
     for (copies, node), answer in zip(asked, answers, strict=True):
         copies.note(node, answer)

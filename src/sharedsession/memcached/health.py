@@ -103,7 +103,8 @@ class ProbedHealth:
             return False
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        # Not at once: a node that answers a ping but serves nobody would change its state hundreds of times a second.
+        while not self._stop.wait(PROBE_INTERVAL):
             for node in list(self._down):
                 if self._answers(node):
                     self.mark_up(node)
@@ -111,7 +112,6 @@ class ProbedHealth:
                 if not self._down:
                     self._prober = None
                     return
-            self._stop.wait(PROBE_INTERVAL)
 
 
 class AlwaysUp:

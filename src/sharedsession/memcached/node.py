@@ -24,6 +24,10 @@ class Deadline:
     def __init__(self, timeout: float) -> None:
         self.at: float = time.monotonic() + timeout
 
+    def half(self) -> float:
+        """Return when half of the time that is left is over: what one node may take before the others are asked."""
+        return (self.at + time.monotonic()) / 2
+
 
 class Node:
     """One memcached server and the idle connections to it.
@@ -155,12 +159,12 @@ class MemcachedTransport:
         if _read_before(command, connection):
             node.give(connection)
             return CONFLICT
-        newest = node.opened
+        newest = max(node.opened, connection.number)
         try:
-            if not connection.fits(command, deadline.at):
+            if not connection.fits(command, deadline.half()):
                 node.give(connection)
                 return TooLarge("over the server's item limit")
-            connection.send(command, deadline.at)
+            connection.send(command, deadline.half())
         except BaseException as error:
             connection.close()
             if not isinstance(error, FAULTS):

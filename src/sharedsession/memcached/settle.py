@@ -52,8 +52,10 @@ def settle(
     return settlement.run(base, list(nodes) or copies.current(), set(taken))
 
 
-def repair(cluster: Cluster, copies: Copies, record: Record) -> Record:
+def repair(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = None) -> Record:
     """Bring missing, differing and outdated copies up to `record`; return it with what was met on the way.
+
+    They live `ttl` seconds, where the read that found them does not prolong the session; None: as long as any.
 
     What still differs after a few rounds, because others are writing, is left to the next reader.
     """
@@ -62,7 +64,7 @@ def repair(cluster: Cluster, copies: Copies, record: Record) -> Record:
         begun = target.decider != record.decider
         # A new epoch begins on the copy that is to decide, before the one that forgot hears of it.
         nodes = [node for node in copies.current() if copies.differs(node, target)]
-        answers = copies.put([target.decider[1]] if begun else nodes, target)
+        answers = copies.put([target.decider[1]] if begun else nodes, target, ttl=ttl)
         conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
         if answers:
             cluster.stats.count("repairs", len(answers))

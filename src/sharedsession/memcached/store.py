@@ -116,20 +116,23 @@ class Store:
         """
         asked = life(self._default_interval) if slide else None
         each = [Copies(self._cluster, key) for key in keys]
-        if len(each) > 1:
-            read_together(self._cluster, each, asked)
+        together = len(each) > 1
+        if together:
+            # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
+            read_together(self._cluster, each)
         for copies in each:
-            yield self._load(copies, asked)
+            yield self._load(copies, asked, touched=not together)
 
-    def _load(self, copies: Copies, asked: int | None) -> Loaded | Absent:
-        record = copies.read(asked)
+    def _load(self, copies: Copies, asked: int | None, *, touched: bool) -> Loaded | Absent:
+        record = copies.read(asked if touched else None)
         if record is None or self._outlived(record):
             return UNKNOWN
         if record.state is State.MOVED:
             self._rescue(copies, record.moved_to)
-        record = repair(self._cluster, copies, record)
+        keeps = asked is None and not record.state
+        record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         ttl = self._cluster.ttl(record)
-        if asked is not None and ttl != asked:
+        if asked is not None and (ttl != asked or not touched):
             copies.prolong(ttl)
         return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
 

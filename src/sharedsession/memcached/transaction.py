@@ -17,8 +17,7 @@ from .store import Absence, Absent, Authority, Loaded, Store
 class Again(NamedTuple):
     """Somebody else came first, or nobody knows who did: run the function on this."""
 
-    #: None: on a new, empty session, the old one has ended.
-    loaded: Loaded | None
+    loaded: Loaded
 
 
 class Transaction:

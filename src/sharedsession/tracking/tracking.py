@@ -46,6 +46,10 @@ class Tracking:
         body = self._form.watch(environ) if self._form else None
         return Trail(ids, body)
 
+    def strip_path(self, path: str) -> str:
+        """Return a decoded path without the id, where URLs carry ids."""
+        return self._url.strip_decoded(path) if self._url else path
+
     def resolve(self, view: RequestView, trail: Trail | None) -> Iterator[Requested]:
         """Yield the ids that the client showed, best first: cookies, then the URL's, then the form's."""
         if self._cookie:
