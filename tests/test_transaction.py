@@ -7,9 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from servers import Memcached
-from webclient import TEXT, Client, Commands, checked, commands, ending_in, logged_in, pages, put, sent, show
+from webclient import SECRET, TEXT, Client, Commands, checked, commands, ending_in, logged_in, pages, put, sent, show
 
-from sharedsession import Session, get_session
+from sharedsession import Session, SessionMiddleware, get_session
+from sharedsession.dialogue import Requested, Tell
+from sharedsession.life import Life
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -263,3 +265,22 @@ def test_transaction_that_logs_in(memcached: Memcached) -> None:
     assert client.id != old
     assert client.get("/show").text == "{'a': 1, 'user': 'u'}"
     assert client.get("/show", cookie=f"JSESSIONID={old}").text == "{}"
+
+
+def test_transaction_after_a_log_out_makes_no_session() -> None:
+    """A transaction that finds its session logged out meanwhile stores nothing and gives the client no new one."""
+    app = SessionMiddleware(lambda environ, start: [], secret_key=SECRET)
+    manager = app.parts.policy.manager
+    first = Session(Life(manager, list, lambda: True))
+    first["user"] = "alice"
+    first.commit()
+    shown = [Requested(str(first.id), "cookie")]
+    slow = Life(manager, lambda: shown, lambda: True)
+    session = Session(slow)
+    assert session["user"] == "alice"
+    other = Session(Life(manager, lambda: shown, lambda: True))
+    other.invalidate()
+    other.commit()
+    session.transaction(lambda found: found.update(user="alice", n=1))
+    assert slow.finish().tell is Tell.NOTHING
+    assert app.stats()["created"] == 1

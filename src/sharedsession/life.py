@@ -123,7 +123,7 @@ class Life(State):
     def commit(self) -> None:
         """Save now; what the client must be told waits for the headers."""
         told = commit(self).tell
-        if told in (Tell.ID, Tell.EXPIRED) or self._owed is Tell.NOTHING:
+        if told in (Tell.ID, Tell.EXPIRED):
             self._owed = told
 
     def transaction(self, fn: Callable[[], T]) -> T:

@@ -33,13 +33,27 @@ def change(environ: Environ, session: Session) -> str:
 @pytest.fixture
 def walker() -> Walker:
     """Return a client of an application with all kinds of ids."""
-    views = {"/login": log_in, "/who": who, "/relink": relink, "/change": change, "/quiet": quiet, "/end": end}
+    views = {
+        "/login": log_in,
+        "/who": who,
+        "/relink": relink,
+        "/change": change,
+        "/quiet": quiet,
+        "/end": end,
+        "/put": put,
+    }
     return Walker(site(views))
 
 
 def quiet(environ: Environ, session: Session) -> str:
     """Answer with a link, the session untouched."""
     return encode_url(environ, "x")
+
+
+def put(environ: Environ, session: Session) -> str:
+    """Store something, then answer with a link and a field."""
+    session["user"] = 1
+    return relink(environ, session)
 
 
 def end(environ: Environ, session: Session) -> str:
@@ -135,6 +149,13 @@ def test_cookie_clients_get_clean_urls(walker: Walker, cookie: str) -> None:
     cookie = ids(walker, "a")[0] if cookie == "live" else cookie
     for path in ("/relink", "/quiet"):
         assert "jsessionid" not in ask(walker, path, cookie=cookie).text
+
+
+def test_new_session_of_a_cookie_client(walker: Walker) -> None:
+    """A client whose well-signed cookie is dead gets the new session's id as cookie, and not in its links."""
+    answer = ask(walker, "/put", cookie=UNKNOWN)
+    assert answer.text.split() == ["1", "x"]
+    assert cookie_of(answer) not in ("", UNKNOWN)
 
 
 def test_url_beside_cookie_is_clean(walker: Walker) -> None:
