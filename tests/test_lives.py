@@ -36,8 +36,9 @@ def life(node: Memcached, session_id: str) -> int:
 @pytest.fixture
 def client(memcached: Memcached) -> Client:
     """Return a client of an application whose sessions usually live a minute."""
-    views = {"/long": long_lived, "/show": show, "/end": end}
-    return Client(pages(views, nodes=memcached.node, max_inactive_interval=60))
+    return Client(
+        pages({"/long": long_lived, "/show": show, "/end": end}, nodes=memcached.node, max_inactive_interval=60)
+    )
 
 
 def another_id(client: Client) -> str:
@@ -68,8 +69,8 @@ def test_a_second_cookie_leaves_a_tombstone_its_life(client: Client, memcached: 
 
 def test_a_pollers_repair_does_not_prolong(nodes: list[Memcached]) -> None:
     """A read that must not keep the session alive puts a missing copy back with the life that the other has left."""
-    views = {"/long": long_lived, "/show": show}
-    client = Client(pages(views, nodes=[node.node for node in nodes[:2]], max_inactive_interval=60))
+    addresses = [node.node for node in nodes[:2]]
+    client = Client(pages({"/long": long_lived, "/show": show}, nodes=addresses, max_inactive_interval=60))
     client.get("/long")
     key = IDS.storage_key(client.id[:32])
     nodes[0].command(f"mg {key} T100".encode())
