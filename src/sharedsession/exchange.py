@@ -59,7 +59,7 @@ class Exchange:
         environ: the WSGI environ, as it is at entry.
     """
 
-    __slots__ = ("_abandoned", "_emitted", "_life", "_policy", "_view", "session")
+    __slots__ = ("_abandoned", "_life", "_policy", "_view", "session")
 
     def __init__(self, policy: Policy, environ: dict[str, Any]) -> None:
         self._policy = policy
@@ -67,8 +67,6 @@ class Exchange:
         trail = tracking.enter(environ) if tracking.needs_entry else None
         view = self._view = RequestView(environ, policy.trusted_proxies)
         self._life = Life(policy.manager, lambda: tracking.resolve(view, trail), lambda: view.slide)
-        # An id has gone into a URL or a form of the response.
-        self._emitted = False
         # The response is an error after which nothing is saved.
         self._abandoned = False
         #: What the application gets.
@@ -113,10 +111,11 @@ class Exchange:
     def _carry_on(self, headers: Headers) -> None:
         """Put the id into redirects, and keep a response with ids in it to this client."""
         carried = self.carried()
-        if carried is not None and self._policy.tracking.encode_headers(carried, self._view, headers):
-            self._emitted = True
-        if self._emitted:
-            protect(headers)
+        if carried is None:
+            return
+        self._policy.tracking.encode_headers(carried, self._view, headers)
+        # Whatever is still written may carry the id, and so does the address under which the page was reached.
+        protect(headers)
 
     def carried(self) -> str | None:
         """Return the id that URLs and forms of this response carry, if any."""
@@ -125,16 +124,12 @@ class Exchange:
     def encode_url(self, url: str) -> str:
         """Return the URL with the session id, for a client without cookies."""
         carried = self.carried()
-        encoded = url if carried is None else self._policy.tracking.encode_url(url, carried, self._view)
-        self._emitted = self._emitted or encoded != url
-        return encoded
+        return url if carried is None else self._policy.tracking.encode_url(url, carried, self._view)
 
     def hidden_field(self) -> Markup:
         """Return the hidden form field with the session id, empty when none is needed."""
         carried = self.carried()
-        field = Markup() if carried is None else self._policy.tracking.hidden_field(carried)
-        self._emitted = self._emitted or bool(field)
-        return field
+        return Markup() if carried is None else self._policy.tracking.hidden_field(carried)
 
     def headers_sent(self) -> None:
         """Note that no cookie can be sent any more."""

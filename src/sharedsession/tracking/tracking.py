@@ -83,12 +83,9 @@ class Tracking:
         """Return the hidden field for a form, empty when forms carry no ids."""
         return self._form.hidden(session_id) if self._form else Markup()
 
-    def encode_headers(self, session_id: str, view: RequestView, headers: Headers) -> bool:
-        """Put the id into the URLs of Location, Content-Location and Refresh; say whether any has changed."""
-        encoded = [(name, self._encode_header(name.lower(), value, session_id, view)) for name, value in headers]
-        changed = encoded != headers
-        headers[:] = encoded
-        return changed
+    def encode_headers(self, session_id: str, view: RequestView, headers: Headers) -> None:
+        """Put the id into the URLs of Location, Content-Location and Refresh."""
+        headers[:] = [(name, self._encode_header(name.lower(), value, session_id, view)) for name, value in headers]
 
     def _encode_header(self, name: str, value: str, session_id: str, view: RequestView) -> str:
         if name in _LOCATIONS:
