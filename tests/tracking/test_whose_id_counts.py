@@ -143,7 +143,7 @@ def test_dead_after_change_id_of_a_cookie(walker: Walker) -> None:
     assert ask(walker, "/who", cookie=new).text == "a by cookie"
 
 
-@pytest.mark.parametrize("cookie", [UNKNOWN, "live"])
+@pytest.mark.parametrize("cookie", [UNKNOWN, "live"], ids=["dead", "live"])
 def test_cookie_clients_get_clean_urls(walker: Walker, cookie: str) -> None:
     """A client that has shown a well-signed cookie takes cookies: its URLs and forms carry no id."""
     cookie = ids(walker, "a")[0] if cookie == "live" else cookie
