@@ -32,8 +32,8 @@ class Api:
         self._name = name
 
     def read(self) -> dict[str, Any]:
-        """Return the session: who served it, its id and its attributes."""
-        return {"served_by": self._name, "id": session.id, "attributes": dict(session)}
+        """Return the session: who served it, its id, how that came, and its attributes."""
+        return {"served_by": self._name, "id": session.id, "source": session.source, "attributes": dict(session)}
 
     def count(self) -> dict[str, Any]:
         """Add one to the counter."""

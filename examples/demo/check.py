@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from http.client import HTTPException
 
-from . import faults, steps
+from . import cookieless, faults, steps
 from .client import Client
 from .cluster import Cluster
 from .process import StartError
@@ -21,6 +21,7 @@ STEPS: list[tuple[str, Callable[[Scene], str]]] = [
     ("application node killed", faults.application_node_killed),
     ("ids that are not ours", steps.foreign_ids),
     ("log in, log out", steps.log_in_and_out),
+    ("without cookies", cookieless.without_cookies),
     ("concurrent writers", steps.concurrent_writers),
     ("the page's buttons", faults.buttons),
     ("all of memcached down", faults.all_nodes_down),

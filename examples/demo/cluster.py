@@ -113,6 +113,7 @@ class Cluster:
             "SHAREDSESSION_SECRET_KEY": self.secret_key,
             "SHAREDSESSION_ROUTE": name,
             "SHAREDSESSION_TRUSTED_PROXIES": "1",
+            "SHAREDSESSION_TRACKING": "cookie,url,form",
             **control.environment(self.directory / "control", self.control_token),
         }
 

@@ -73,8 +73,9 @@ class Pages:
         text = render_template("unavailable.html", **self._processes(self._nodes(())))
         return text, 503, {"Retry-After": str(error.retry_after)}
 
-    # SameSite=Lax is what protects the three session forms below: another site's POST comes without the cookie. The
-    # forms that kill processes work without a session too, so they carry the token of this run.
+    # SameSite=Lax is what protects the three session forms below: another site's POST comes without the cookie, and
+    # that site knows no id to put into URL or field. The forms that kill processes work without a session too, so
+    # they carry the token of this run.
 
     def add(self) -> Response:
         """Put a value into the session."""
@@ -118,6 +119,7 @@ class Pages:
             "visits": session.get("visits"),
             "user": session.get("user"),
             "id_before": session.get("id before"),
+            "source": session.source,
             "attributes": sorted(session.items()),
         }
 
@@ -154,7 +156,7 @@ def refused(error: ControlError) -> tuple[str, int]:
 
 def install(app: Flask, pages: Pages) -> None:
     """Give the application its pages."""
-    app.get("/")(pages.show)
+    app.route("/", methods=["GET", "POST"])(pages.show)
     app.post("/add")(pages.add)
     app.post("/login")(pages.login)
     app.post("/logout")(pages.logout)
