@@ -92,6 +92,11 @@ class ScriptedServer:
         for thread in self._threads:
             thread.join(5)
 
+    def has_ended(self, number: int) -> bool:
+        """Say whether a connection has ended; waits for its thread to come to that, at most five seconds."""
+        self._threads[number].join(5)  # the first thread accepts
+        return number in self.ended
+
     def _accept(self) -> None:
         while True:
             try:

@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -25,10 +26,15 @@ RING = [(0.1, "n1"), (0.2, "n1"), (0.4, "n2"), (0.5, "n1"), (0.7, "n3"), (0.9, "
 TOKEN = "the token of this run"
 
 
-def demo(*arguments: str) -> subprocess.Popen[str]:
-    """Start the demo as a user does."""
+@contextmanager
+def demo(*arguments: str) -> Iterator[subprocess.Popen[str]]:
+    """Start the demo as a user does; end it whatever the test finds."""
     command = [sys.executable, "-m", "examples.demo", *arguments]
-    return subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def test_the_check_holds() -> None:

@@ -16,6 +16,7 @@ _BANNER = """\
 The demo is up. Ctrl-C ends it and everything it started.
 
     Look here      http://127.0.0.1:{port}/
+                   (with cookies blocked as well: then the id travels in links and forms)
 """
 
 
@@ -24,6 +25,8 @@ def main() -> int:
     arguments = _arguments()
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _leave)
+    # A shell that starts jobs in the background makes them ignore Ctrl-C's signal; this one means it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     try:
         return run_check() if arguments.check else _show(arguments.port)
     except StartError as error:

@@ -211,7 +211,7 @@ def test_a_bad_reply_is_a_failure_and_the_end_of_the_connection(serve: Serve, co
     assert time.monotonic() - start < 2  # at once, not after the time-out
     assert value(one(transport, Get("k", 60))) == b"good"
     assert server.accepted == 2
-    assert 1 in server.ended
+    assert server.has_ended(1)
 
 
 @pytest.mark.parametrize(

@@ -604,4 +604,5 @@ def test_close_drops_the_connections(serve: Serve, connect: Connect) -> None:
     transport.close()
     assert value(one(transport, Get("k", 60))) == b"good"
     assert server.accepted == 2
+    assert server.has_ended(1)
     assert server.ended == [1]

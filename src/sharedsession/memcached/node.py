@@ -25,7 +25,7 @@ class Deadline:
         self.at: float = time.monotonic() + timeout
 
     def half(self) -> float:
-        """Return when half of the time that is left is over: what one node may take before the others are asked."""
+        """Return when half of the time that is left is over: what a question before the question may take."""
         return (self.at + time.monotonic()) / 2
 
 
@@ -164,13 +164,23 @@ class MemcachedTransport:
             if not connection.fits(command, deadline.half()):
                 node.give(connection)
                 return TooLarge("over the server's item limit")
-            connection.send(command, deadline.half())
+            self._send(connection, command, deadline)
         except BaseException as error:
             connection.close()
             if not isinstance(error, FAULTS):
                 raise
             return self._broken(node, command, connection, error, deadline)
         return _Flight(connection, newest)
+
+    @staticmethod
+    def _send(connection: Connection, command: Command, deadline: Deadline) -> None:
+        start = time.monotonic()
+        try:
+            connection.send(command, deadline.at)
+        except TimeoutError:
+            # A large value to a node that does not read: that must not cost the others their time.
+            deadline.at += time.monotonic() - start
+            raise
 
     def _land(
         self, node: Node, command: Command, flight: _Flight, deadline: Deadline
