@@ -72,3 +72,12 @@ def default_of(field: dataclasses.Field[Any]) -> str:
     if field.name == "secret_key":
         return "required"
     return f"`{field.default!r}`".replace("'", '"')
+
+
+def test_every_counter_is_documented() -> None:
+    """docs/operations.md names every counter that the code moves by a fixed name."""
+    source = "".join(path.read_text() for path in (ROOT / "src").rglob("*.py"))
+    counters = set(re.findall(r"\.(?:count|warn)\(\s*\"([a-z_]+)\"", source))
+    page = (ROOT / "docs" / "operations.md").read_text()
+    assert "conflicts" in counters
+    assert {name for name in counters if f"`{name}`" not in page} == set()

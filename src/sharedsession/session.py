@@ -239,6 +239,6 @@ class Session(MutableMapping[str, Any]):
             session.transaction(lambda s: s.update(n=s.get("n", 0) + 1))
 
         Raises:
-            StoreUnavailableError: it was not saved; if the message says "unknown", it may have been.
+            StoreUnavailableError: it was not saved on enough copies; whether on any, nobody can say.
         """
         return self._life.transaction(lambda: fn(self))

@@ -39,8 +39,6 @@ class Absent(NamedTuple):
     why: Absence
     #: Storage key of the new record; only when moved.
     moved_to: str = ""
-    #: A transaction's changes were stored before that.
-    taken: bool = False
     #: Moved less than `MOVE_GRACE` seconds ago: the client is about to get its new cookie from another response.
     recently: bool = False
 
@@ -161,9 +159,7 @@ class Store:
         left = copies.live()
         target = self.find(moved_to) if left is not None else UNKNOWN
         if left is not None and isinstance(target, Loaded):
-            carried = left._replace(decider=target.record.decider)
-            if merge(carried, target.record) != target.record:
-                settle(self._cluster, target.copies, merge(carried, target.record), lambda base: base)
+            self._carry(left, target, lambda base: base)
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
         """Store a new session; nobody can have used its key before.
@@ -186,8 +182,7 @@ class Store:
         """
         copies = Copies(self._cluster, key)
         copies.read(None)
-        holders = [node for node in copies.current() if copies.standing(node) is Standing.HOLDS]
-        return Location(key_position(key), tuple(holders))
+        return Location(key_position(key), tuple(node for node in copies.current() if copies.readable(node)))
 
     # -- change ----------------------------------------------------------------------------------------------------
 
@@ -283,8 +278,11 @@ class Store:
             if standing.state:
                 return self._lost(standing, target)
             authority = self.authority(source, standing)
-            if authority is not None and self._decide_move(source, authority, target, mover):
-                return self._mark_others(source, authority, target, mover)
+            if authority is not None:
+                self._carry(authority.base, target, mover)
+                mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
+                if isinstance(source.copies.write_one(authority.node, mark), Stored):
+                    return self._mark_others(source, authority.node, mark, target, mover)
             found = self.load(source.key, slide=False)
             if isinstance(found, Absent):
                 # Its own mark, when the answer to it was lost.
@@ -292,18 +290,12 @@ class Store:
             source = found
         raise StoreUnavailableError("the session could not be moved: others kept changing it")
 
-    def _decide_move(self, source: Loaded, authority: Authority, target: Loaded, mover: Change) -> bool:
-        self._carry(authority.base, target, mover)
-        mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
-        return isinstance(source.copies.write_one(authority.node, mark), Stored)
-
-    def _mark_others(self, source: Loaded, authority: Authority, target: Loaded, mover: Change) -> Absent | None:
+    def _mark_others(self, source: Loaded, node: str, mark: Record, target: Loaded, mover: Change) -> Absent | None:
         def carry(found: Record) -> None:
             if not found.state:
                 self._carry(found, target, mover)
 
-        mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
-        settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[authority.node], on_read=carry)
+        settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[node], on_read=carry)
         return self._lost(settled, target)
 
     def _lost(self, settled: Record, target: Loaded) -> Absent | None:

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from ..errors import StoreUnavailableError
 from ..record import Changes, Record, contains, remember
 from .commands import Failed, Refused, Stored
-from .store import Absence, Absent, Authority, Loaded, Store
+from .store import Absent, Authority, Loaded, Store
 
 
 class Again(NamedTuple):
@@ -39,10 +39,10 @@ class Transaction:
         """Store changes that depend on what was read: all of them, once, or nothing.
 
         Returns the session with the changes; `Again` when they must be made anew on another record; `Absent` when the
-        session is gone, with `taken` when that happened after the changes were stored.
+        session is gone, before or after they were stored.
 
         Raises:
-            StoreUnavailableError: too few copies took it; if the message says "unknown", it may have been stored.
+            StoreUnavailableError: fewer copies than required took it, or none could be asked; it may have been stored.
         """
         standing = loaded.copies.merged(loaded.record)
         authority = None if standing != loaded.record else self._store.authority(loaded, standing)
@@ -75,8 +75,7 @@ class Transaction:
         if settled.state:
             # It ended or moved after the decision. A move has taken the changes along, or else they were outranked.
             self._doubts.append(writer)
-            gone = self._again(loaded)
-            return gone._replace(taken=gone.why is Absence.ENDED) if isinstance(gone, Absent) else gone
+            return self._again(loaded)
         after = Loaded(settled, loaded.copies, loaded.at)
         if settled.decider[0] == record.decider[0] or contains(settled, writer):
             return after
