@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,35 +32,71 @@ _EMBEDDED = (NodeConfig("memory", "memory"),)
 
 
 @dataclass(frozen=True)
+class Reach:
+    """The way to the nodes: what outlives a change of the other options."""
+
+    stats: Stats
+    transport: Transport
+    health: Health
+
+
+@dataclass(frozen=True)
 class Parts:
     """Everything one middleware is made of."""
 
     config: SessionConfig
-    stats: Stats
+    reach: Reach
     ring: Ring
-    transport: Transport
-    health: Health
     store: Store
     ids: IdFactory
     policy: Policy
 
+    @property
+    def stats(self) -> Stats:
+        """The counters."""
+        return self.reach.stats
 
-def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy: Any) -> Parts:
-    """Build the parts of a middleware; nothing is connected before the first request."""
-    stats = Stats()
+    @property
+    def transport(self) -> Transport:
+        """What carries commands to the nodes."""
+        return self.reach.transport
+
+    @property
+    def health(self) -> Health:
+        """What knows which nodes are up."""
+        return self.reach.health
+
+
+def assemble(
+    config: SessionConfig,
+    *,
+    reach: Reach | None = None,
+    clock: Callable[[], float] = time.time,
+    end_when_emptied: bool = False,
+    **policy: Any,
+) -> Parts:
+    """Build the parts of a middleware; nothing is connected before the first request.
+
+    Args:
+        config: the options.
+        reach: a way to the nodes that is there already; None: a new one, as the options say.
+        clock: seconds since the epoch.
+        end_when_emptied: a session whose last attribute was deleted ends.
+        policy: further arguments of `Policy`.
+    """
     nodes = config.memcached_nodes or _EMBEDDED
-    transport, health = _reach(config, stats)
+    reach = reach or reach_nodes(config)
     keys = config.secret_keys
     ring = Ring(nodes)
     cluster = Cluster(
         ring=ring,
-        transport=transport,
-        health=health,
+        transport=reach.transport,
+        health=reach.health,
         codec=RecordCodec(keys, config.key_prefix),
-        stats=stats,
+        stats=reach.stats,
         copies=min(config.copies, len(nodes)),
         required=min(config.required_copies, len(nodes)),
-        clock=time.time,
+        clock=clock,
         pause=_pause,
         max_lifetime=config.max_lifetime,
     )
@@ -71,8 +108,8 @@ def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy:
         store,
         ids,
         VALUES,
-        stats,
-        time.time,
+        reach.stats,
+        clock,
         default_interval=interval,
         sticky=config.sticky,
         empty_when_unavailable=config.on_unavailable == "empty",
@@ -87,15 +124,17 @@ def assemble(config: SessionConfig, *, end_when_emptied: bool = False, **policy:
         save_on_5xx=config.save_on_5xx,
         **policy,
     )
-    return Parts(config, stats, ring, transport, health, store, ids, built)
+    return Parts(config, reach, ring, store, ids, built)
 
 
-def _reach(config: SessionConfig, stats: Stats) -> tuple[Transport, Health]:
+def reach_nodes(config: SessionConfig) -> Reach:
+    """Return a way to the nodes that the options name, or the store in this process when they name none."""
+    stats = Stats()
     if config.memcached_nodes is None:
         logger.info("sessions are kept in this process (no memcached nodes are configured)")
-        return MemoryTransport(), AlwaysUp()
+        return Reach(stats, MemoryTransport(), AlwaysUp())
     transport = MemcachedTransport(config.memcached_nodes, config.connect_timeout, config.timeout)
-    return transport, ProbedHealth(lambda node: _probe(transport, node), stats)
+    return Reach(stats, transport, ProbedHealth(lambda node: _probe(transport, node), stats))
 
 
 def _probe(transport: Transport, node: str) -> str:
