@@ -122,6 +122,7 @@ def assemble(
         trusted_proxies=config.trusted_proxies,
         slide_always=config.slide_always,
         save_on_5xx=config.save_on_5xx,
+        ignore_paths=config.ignore_paths,
         **policy,
     )
     return Parts(config, reach, ring, store, ids, built)

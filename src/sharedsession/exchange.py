@@ -7,7 +7,7 @@ from typing import Any
 
 from markupsafe import Markup
 
-from .dialogue import Tell, Update
+from .dialogue import Requested, Tell, Update
 from .errors import StoreUnavailableError
 from .life import Life
 from .manager import Manager
@@ -15,7 +15,7 @@ from .session import Life as LifeOfSession
 from .session import Session
 from .tracking.caching import Headers, vary_on_cookie
 from .tracking.tracking import Tracking, protect
-from .view import RequestView
+from .view import OriginOf, RequestView, origin_of
 
 
 class Policy:
@@ -27,6 +27,7 @@ class Policy:
         trusted_proxies: how many hops of X-Forwarded headers are believed.
         slide_always: an untouched request prolongs the session too.
         save_on_5xx: save also when the response's status is 5xx.
+        ignore_paths: path prefixes whose requests get no session.
         session_class: makes what the application gets.
         max_age: seconds the client keeps this session's id, None for the configured age.
     """
@@ -39,6 +40,7 @@ class Policy:
         trusted_proxies: int = 0,
         slide_always: bool = False,
         save_on_5xx: bool = True,
+        ignore_paths: tuple[str, ...] = (),
         session_class: Callable[[LifeOfSession], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
     ) -> None:
@@ -47,35 +49,82 @@ class Policy:
         self.trusted_proxies = trusted_proxies
         self.slide_always = slide_always
         self.save_on_5xx = save_on_5xx
+        self.ignore_paths = ignore_paths
         self.session_class = session_class
         self.max_age = max_age
 
+    def ignores(self, path: str) -> bool:
+        """Say whether requests of this path, decoded and below the mount point, get no session."""
+        path = self.tracking.strip_path(path) if self.ignore_paths else path
+        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.ignore_paths)
 
-class Exchange:
+
+class Visit:
+    """A session opened by its id, without a request: for code that speaks with the client itself.
+
+    Args:
+        policy: the middleware's.
+        session_id: the id's text; None: a new session.
+        slide: loading it starts its idle time anew.
+    """
+
+    __slots__ = ("_life", "session")
+
+    def __init__(self, policy: Policy, session_id: str | None, *, slide: bool = True) -> None:
+        shown = [] if session_id is None else [Requested(session_id, "cookie")]
+        self._open(policy, Life(policy.manager, lambda: shown, lambda: slide))
+
+    def _open(self, policy: Policy, life: Life) -> None:
+        self._life = life
+        #: What the application gets.
+        self.session: Session = policy.session_class(life)
+
+    @property
+    def failure(self) -> StoreUnavailableError | None:
+        """How the store failed here, if it did."""
+        return self._life.failure
+
+    def changed(self) -> bool:
+        """Say whether there is anything to save: encodes what could have changed in place."""
+        return self._life.dirty()
+
+    def revert(self) -> None:
+        """Take back what was changed and not yet saved."""
+        if self._life.opened is not None:
+            self._life.start()
+
+    def save(self) -> bool:
+        """Save now; what the client must be told waits for the headers.
+
+        Returns:
+            False when the session was ended by another request meanwhile: what was changed is dropped.
+
+        Raises:
+            StoreUnavailableError, SessionTooLargeError, TypeError: as for `Session.commit`.
+        """
+        self._life.commit()
+        return not self._life.gone
+
+
+class Exchange(Visit):
     """One request's session.
 
     Args:
         policy: the middleware's.
         environ: the WSGI environ, as it is at entry.
+        origin: tells where the request came in, for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_abandoned", "_life", "_policy", "_view", "session")
+    __slots__ = ("_abandoned", "_policy", "_view")
 
-    def __init__(self, policy: Policy, environ: dict[str, Any]) -> None:
+    def __init__(self, policy: Policy, environ: dict[str, Any], origin: OriginOf = origin_of) -> None:
         self._policy = policy
         tracking = policy.tracking
         trail = tracking.enter(environ) if tracking.needs_entry else None
-        view = self._view = RequestView(environ, policy.trusted_proxies)
-        self._life = Life(policy.manager, lambda: tracking.resolve(view, trail), lambda: view.slide)
+        view = self._view = RequestView(environ, policy.trusted_proxies, origin)
         # The response is an error after which nothing is saved.
         self._abandoned = False
-        #: What the application gets.
-        self.session: Session = policy.session_class(self._life)
-
-    @property
-    def failure(self) -> StoreUnavailableError | None:
-        """How the store failed in this request, if it did."""
-        return self._life.failure
+        self._open(policy, Life(policy.manager, lambda: tracking.resolve(view, trail), lambda: view.slide))
 
     def commit(self, status: int, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.

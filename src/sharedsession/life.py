@@ -198,6 +198,15 @@ class Life(State):
             self.start()
             raise
 
+    def dirty(self) -> bool:
+        """Whether a commit would have something to store; what cannot be stored counts, the commit will say so."""
+        if self.opened is None or not self.available:
+            return False
+        try:
+            return bool(self.opened.changes()) or bool(self.ending) or self.moving or self.ensured
+        except TypeError:
+            return True
+
     def touch(self) -> None:
         """Prolong a session that the request did not use, if the store can be reached."""
         with suppress(StoreUnavailableError):

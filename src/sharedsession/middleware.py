@@ -31,6 +31,10 @@ EXCHANGE_KEY = "sharedsession.exchange"
 #: environ key that is set where `ignore_paths` has it that there is no session.
 IGNORED_KEY = "sharedsession.ignored"
 
+#: Class of an application -> gives a middleware around it the parts that the application's own settings ask for: calls
+#: the function at once, and again whenever the settings change.
+LENDERS: dict[type, Callable[[Callable[[Parts], None]], None]] = {}
+
 ExcInfo = tuple[type[BaseException], BaseException, TracebackType] | tuple[None, None, None]
 Headers = list[tuple[str, str]]
 Write = Callable[[bytes], object]
@@ -45,7 +49,7 @@ class SessionMiddleware(Diagnostics):
     defaults of `SessionConfig`.
 
     Args:
-        app: the application.
+        app: the application. One of Django, where `sharedsession.django` is installed, brings its options along.
         config: all options at once; then no keywords, and the environment is not read.
         options: fields of `SessionConfig`.
 
@@ -55,21 +59,26 @@ class SessionMiddleware(Diagnostics):
 
     def __init__(self, app: WSGIApplication, config: SessionConfig | None = None, **options: Any) -> None:
         _refuse_flask(app)
+        self._app = app
+        lender = LENDERS.get(type(app))
+        if lender is not None and (config is not None or options):
+            raise ConfigError("options", f"of a {type(app).__name__} belong in the framework's own settings")
         if config is not None and options:
             raise ConfigError("config", f"give either config or keywords, not both ({', '.join(options)})")
-        self._app = app
-        self._serve_with(assemble(config or build_config(options, read_environment(os.environ))))
+        if lender is not None:
+            lender(self._serve_with)
+        else:
+            self._serve_with(assemble(config or build_config(options, read_environment(os.environ))))
 
     def _serve_with(self, parts: Parts) -> None:
         self._parts = parts
         self._policy = parts.policy
         self._name = parts.config.cookie.name
-        self._ignored = parts.config.ignore_paths
         self._one_process = parts.config.nodes is None
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if self._ignored and self._ignores(environ):
+        if self._policy.ignore_paths and self._ignores(environ):
             return self._app(environ, start_response)
         if self._one_process and environ.get("wsgi.multiprocess"):
             raise ConfigError(
@@ -88,11 +97,11 @@ class SessionMiddleware(Diagnostics):
 
     def _ignores(self, environ: dict[str, Any]) -> bool:
         """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""
-        tracking = self._policy.tracking
-        path = tracking.strip_path(environ.get("PATH_INFO", "")).encode("latin-1", "replace").decode("utf-8", "replace")
-        if not any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self._ignored):
+        # PEP 3333: environ holds the bytes of the path as latin-1.
+        path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
+        if not self._policy.ignores(path):
             return False
-        tracking.enter(environ)
+        self._policy.tracking.enter(environ)
         environ.pop(SESSION_KEY, None)
         environ.pop(EXCHANGE_KEY, None)
         environ[IGNORED_KEY] = True

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 from urllib.parse import quote
 
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -16,6 +16,28 @@ _KEPT = frozenset(
 )
 
 
+class Origin(NamedTuple):
+    """Where a request came in; paths hold their bytes as latin-1, as in a WSGI environ."""
+
+    scheme: str
+    host: str
+    mount: str
+    path: str
+
+
+def origin_of(environ: Environ) -> Origin:
+    """Return where the request came in, by its WSGI environ (PEP 3333)."""
+    return Origin(
+        environ["wsgi.url_scheme"],
+        environ.get("HTTP_HOST", ""),
+        environ.get("SCRIPT_NAME", ""),
+        environ.get("PATH_INFO", ""),
+    )
+
+
+OriginOf = Callable[[Environ], Origin]
+
+
 class RequestView:
     """What of a WSGI environ decides about sessions.
 
@@ -24,18 +46,16 @@ class RequestView:
     Args:
         environ: the WSGI environ (PEP 3333).
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
+        origin: tells where the request came in, for a framework whose environ says less than it knows.
     """
 
     __slots__ = ("_environ", "_host", "_mount", "_path", "_query", "_scheme", "_trusted")
 
-    def __init__(self, environ: Environ, trusted_proxies: int) -> None:
+    def __init__(self, environ: Environ, trusted_proxies: int, origin: OriginOf = origin_of) -> None:
         self._environ = environ
         self._trusted = trusted_proxies
-        self._scheme: str = environ["wsgi.url_scheme"]
-        self._mount: str = environ.get("SCRIPT_NAME", "")
-        self._path: str = environ.get("PATH_INFO", "")
+        self._scheme, self._host, self._mount, self._path = origin(environ)
         self._query: str = environ.get("QUERY_STRING", "")
-        self._host: str = environ.get("HTTP_HOST", "")
 
     def release(self) -> None:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
