@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
+from .memcached.commands import Failed, Ping
 from .memcached.store import Location
 
 if TYPE_CHECKING:
@@ -20,6 +22,23 @@ class NodeHealth(NamedTuple):
     address: str
     #: It is asked; False while it is marked down.
     up: bool
+
+
+class Probed(NamedTuple):
+    """How one memcached node answered when it was asked just now."""
+
+    name: str
+    #: Address, printable.
+    address: str
+    #: Seconds until it answered, or until that was given up.
+    seconds: float
+    #: Why it is of no use; "" when it answers.
+    reason: str
+
+    @property
+    def answers(self) -> bool:
+        """Whether it can be used."""
+        return not self.reason
 
 
 class Diagnostics(ABC):
@@ -55,6 +74,17 @@ class Diagnostics(ABC):
         if text is None or session.is_new:
             return None
         return self.parts.store.locate(self.parts.ids.storage_key(text[:32]))
+
+
+def probe(parts: Parts) -> tuple[Probed, ...]:
+    """Ask every memcached node now, one after the other, on connections of their own; none for the in-process store."""
+    return tuple(_probe(parts, node.name, _printable(node.address)) for node in parts.config.memcached_nodes or ())
+
+
+def _probe(parts: Parts, name: str, address: str) -> Probed:
+    begun = time.monotonic()
+    answer = parts.transport.ask([(name, Ping())])[0]
+    return Probed(name, address, time.monotonic() - begun, answer.reason if isinstance(answer, Failed) else "")
 
 
 def _printable(address: tuple[str, int] | str) -> str:

@@ -84,6 +84,11 @@ class Visit:
         """How the store failed here, if it did."""
         return self._life.failure
 
+    @property
+    def lost(self) -> bool:
+        """Another request has ended the session, and what was changed here was dropped."""
+        return self._life.gone
+
     def changed(self) -> bool:
         """Say whether there is anything to save: encodes what could have changed in place."""
         return self._life.dirty()
@@ -103,7 +108,7 @@ class Visit:
             StoreUnavailableError, SessionTooLargeError, TypeError: as for `Session.commit`.
         """
         self._life.commit()
-        return not self._life.gone
+        return not self.lost
 
 
 class Exchange(Visit):

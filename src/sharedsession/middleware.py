@@ -66,11 +66,12 @@ class SessionMiddleware(Diagnostics):
         if config is not None and options:
             raise ConfigError("config", f"give either config or keywords, not both ({', '.join(options)})")
         if lender is not None:
-            lender(self._serve_with)
+            lender(self.serve_with)
         else:
-            self._serve_with(assemble(config or build_config(options, read_environment(os.environ))))
+            self.serve_with(assemble(config or build_config(options, read_environment(os.environ))))
 
-    def _serve_with(self, parts: Parts) -> None:
+    def serve_with(self, parts: Parts) -> None:
+        """Serve the next requests with these parts in place of those so far; requests under way keep theirs."""
         self._parts = parts
         self._policy = parts.policy
         self._name = parts.config.cookie.name
@@ -80,12 +81,8 @@ class SessionMiddleware(Diagnostics):
         """Serve one request."""
         if self._policy.ignore_paths and self._ignores(environ):
             return self._app(environ, start_response)
-        if self._one_process and environ.get("wsgi.multiprocess"):
-            raise ConfigError(
-                "nodes",
-                "is not set, so every process would have sessions of its own, but the server runs several; "
-                "name memcached nodes, or say nodes='memory' if that is meant",
-            )
+        if self._one_process:
+            refuse_several_processes(environ)
         exchange = Exchange(self._policy, environ)
         self._publish(environ, exchange)
         return Response(exchange, environ, start_response).run(self._app)
@@ -308,6 +305,20 @@ def _refuse_flask(app: object) -> None:
     owner = getattr(app, "__self__", app)
     if any(cls.__module__.startswith("flask.") and cls.__name__ == "Flask" for cls in type(owner).__mro__):
         raise ConfigError("app", "is a Flask application; write sharedsession.flask.SharedSession(app) instead")
+
+
+def refuse_several_processes(environ: dict[str, Any]) -> None:
+    """Refuse to keep sessions in this process when the server says that it runs several.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if environ.get("wsgi.multiprocess"):
+        raise ConfigError(
+            "nodes",
+            "is not set, so every process would have sessions of its own, but the server runs several; "
+            "name memcached nodes, or say nodes='memory' if that is meant",
+        )
 
 
 def get_session(environ: dict[str, Any], name: str | None = None) -> Session:

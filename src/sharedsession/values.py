@@ -67,6 +67,14 @@ class ValueCodec:
     def __init__(self) -> None:
         self._by_class: dict[type[Any], str] = {}
         self._by_name: dict[str, _Registered] = {}
+        self._families: dict[type[Any], Callable[[Any], Any]] = {}
+
+    def register_family(self, base: type[Any], to_plain: Callable[[Any], Any]) -> None:
+        """Store values of every subclass of `base` as what `to_plain(value)` returns, which is what comes back.
+
+        For classes that a framework makes as it goes, such as lazy texts.
+        """
+        self._families[base] = to_plain
 
     def register(self, name: str, cls: type[Any], encode: Callable[[Any], Any], decode: Callable[[Any], Any]) -> None:
         """Teach the codec a type: `encode(value)` returns something it knows already, `decode` turns that back.
@@ -88,7 +96,8 @@ class ValueCodec:
         Raises:
             TypeError: names the attribute and the type.
         """
-        if type(value) not in _PLAIN and type(value) not in self._by_class:
+        known = type(value) in _PLAIN or type(value) in self._by_class
+        if not known and not isinstance(value, tuple(self._families)):
             raise TypeError(f"session attribute {name!r} is a {_type_name(value)}, which cannot be stored; {_ADVICE}")
 
     def encode(self, name: str, value: object) -> bytes:
@@ -98,7 +107,7 @@ class ValueCodec:
             TypeError: the value, or something inside it, is of a type that cannot be stored; names the attribute.
         """
         try:
-            return _Encoder(self._by_class, self._by_name).pack(value)
+            return _Encoder(self._by_class, self._by_name, self._families).pack(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"session attribute {name!r} cannot be stored: {error}") from error
 
@@ -114,17 +123,27 @@ class ValueCodec:
 class _Encoder:
     """Encodes one value; counts how deep extension types lie in each other."""
 
-    def __init__(self, by_class: dict[type[Any], str], by_name: dict[str, _Registered]) -> None:
+    def __init__(
+        self,
+        by_class: dict[type[Any], str],
+        by_name: dict[str, _Registered],
+        families: dict[type[Any], Callable[[Any], Any]],
+    ) -> None:
         self._by_class = by_class
         self._by_name = by_name
+        self._families = families
         self._depth = 0
 
     def pack(self, value: object) -> bytes:
         packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
         return packed
 
-    def _to_ext(self, value: Any) -> msgpack.ExtType:
+    def _to_ext(self, value: Any) -> Any:
         """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
+        if self._families:
+            plain = self._plain(value)
+            if plain is not value:
+                return plain
         if self._depth == _DEEPEST:
             raise TypeError(f"it holds more than {_DEEPEST} tuples or sets inside each other")
         self._depth += 1
@@ -145,6 +164,13 @@ class _Encoder:
         if name is None:
             raise TypeError(f"it holds a {_type_name(value)}; {_ADVICE}")
         return msgpack.ExtType(_REGISTERED, self.pack([name, self._by_name[name].encode(value)]))
+
+    def _plain(self, value: Any) -> Any:
+        """Return what a value of a registered family is stored as; any other is itself."""
+        for base, to_plain in self._families.items():
+            if isinstance(value, base):
+                return to_plain(value)
+        return value
 
 
 class _Decoder:

@@ -1,0 +1,151 @@
+"""Django's settings as our options; the parts that middleware, engine and commands of one process share."""
+
+from __future__ import annotations
+
+import os
+import threading
+import weakref
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from django.conf import settings
+from django.core.signals import setting_changed
+
+from ..assembly import Parts, assemble
+from ..config import SessionConfig
+from ..errors import ConfigError
+from ..settings import SETTING_PREFIX, build_config, read_environment
+from .expiry import cookie_age
+
+#: The setting that holds our options, as a dict with lower-case keys.
+SETTING = "SHAREDSESSION"
+
+#: Our option -> Django's setting, which Django's own code computes with: it holds whether the project sets it or not.
+_SHARED_SETTINGS = {
+    "secret_key": "SECRET_KEY",
+    "secret_key_fallbacks": "SECRET_KEY_FALLBACKS",
+    "cookie_name": "SESSION_COOKIE_NAME",
+    "max_inactive_interval": "SESSION_COOKIE_AGE",
+    "slide_always": "SESSION_SAVE_EVERY_REQUEST",
+}
+#: Our option -> Django's setting, which counts if the project sets it; our defaults are stricter, or cleverer.
+_OWN_SETTINGS = {
+    "cookie_domain": "SESSION_COOKIE_DOMAIN",
+    "cookie_path": "SESSION_COOKIE_PATH",
+    "cookie_secure": "SESSION_COOKIE_SECURE",
+    "cookie_httponly": "SESSION_COOKIE_HTTPONLY",
+    "cookie_samesite": "SESSION_COOKIE_SAMESITE",
+}
+#: Option that Django has a setting of its own for, which the rest of Django goes by -> that setting.
+DJANGOS = {"cookie_name": "SESSION_COOKIE_NAME", "cookie_max_age": "SESSION_COOKIE_AGE"}
+
+
+def read_config() -> SessionConfig:
+    """Return the options as settings and environment have them now.
+
+    Order: the dict `SHAREDSESSION`, the environment variables `SHAREDSESSION_<NAME>`, Django's own settings, defaults.
+
+    Raises:
+        ConfigError: an option is wrong or unknown, or belongs in a setting of Django's.
+    """
+    own = getattr(settings, SETTING, {})
+    if not isinstance(own, Mapping):
+        raise ConfigError(SETTING, f"expected a dict of options, not {type(own).__name__}")
+    for option, name in DJANGOS.items():
+        if option in own or option.removeprefix("cookie_") in _cookie_keys(own.get("cookie")):
+            raise ConfigError(option, f"belongs in Django's setting {name}, which other code of Django goes by")
+    return build_config(own, read_environment(os.environ), _django_settings())
+
+
+def _cookie_keys(cookie: object) -> set[str]:
+    return {str(name) for name in cookie} if isinstance(cookie, Mapping) else set()
+
+
+def _django_settings() -> dict[str, Any]:
+    options = {option: getattr(settings, name) for option, name in _SHARED_SETTINGS.items()}
+    options |= {option: getattr(settings, name) for option, name in _OWN_SETTINGS.items() if _is_set(name)}
+    # As in Django: what an error page leaves behind is not saved.
+    options["save_on_5xx"] = False
+    # Django takes False for "no attribute", and any case.
+    samesite = options.get("cookie_samesite")
+    if "cookie_samesite" in options:
+        options["cookie_samesite"] = samesite.capitalize() if isinstance(samesite, str) else samesite or None
+    return options
+
+
+def _is_set(name: str) -> bool:
+    return bool(settings.is_overridden(name))
+
+
+class _Current:
+    """The parts of this process, built at the first use and again when a test changes the settings."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._parts: Parts | None = None
+        self._former: Parts | None = None
+        self._users: list[weakref.WeakMethod[Callable[[Parts], None]]] = []
+
+    def parts(self) -> Parts:
+        return self._parts or self._build()
+
+    def lend(self, use: Callable[[Parts], None]) -> None:
+        """Call `use` with the parts now, and whenever they change."""
+        with self._lock:
+            self._users = [*(user for user in self._users if user() is not None), weakref.WeakMethod(use)]
+        use(self.parts())
+
+    def replace(self, parts: Parts | None) -> Parts | None:
+        """Serve with other parts from now on, those that the settings ask for if None; return the present ones."""
+        with self._lock:
+            former, self._parts = self._parts, parts
+            self._former = former or self._former
+            for user in self._users:
+                use = user()
+                if use is not None:
+                    use(self.parts())
+        return former
+
+    def _build(self) -> Parts:
+        with self._lock:
+            if self._parts is None:
+                config = read_config()
+                former = self._former
+                # The same nodes: their connections, or the sessions kept in this process, stay.
+                kept = former is not None and _way(former.config) == _way(config)
+                if former is not None and not kept:
+                    former.health.close()
+                    former.transport.close()
+                reach = former.reach if former is not None and kept else None
+                self._parts = assemble(config, reach=reach, max_age=cookie_age)
+            return self._parts
+
+
+def _way(config: SessionConfig) -> object:
+    return config.memcached_nodes, config.connect_timeout, config.timeout
+
+
+_CURRENT = _Current()
+
+#: Gives a WSGI middleware around Django's handler its parts; see `sharedsession.middleware.LENDERS`.
+lend = _CURRENT.lend
+#: Serve with other parts (for `sharedsession.testing`).
+replace_parts = _CURRENT.replace
+
+
+def current_parts() -> Parts:
+    """Return what the sessions of this process are made of, as the settings say now; connects to nothing.
+
+    Raises:
+        ConfigError: a setting is wrong; `manage.py check` names it too.
+    """
+    return _CURRENT.parts()
+
+
+def _on_setting_changed(*, setting: str, **_: object) -> None:
+    """Build anew after a change of settings (`override_settings` in tests sends this signal)."""
+    if setting.startswith((SETTING_PREFIX.rstrip("_"), "SESSION_", "SECRET_KEY")):
+        _CURRENT.replace(None)
+
+
+setting_changed.connect(_on_setting_changed, dispatch_uid="sharedsession.django")
