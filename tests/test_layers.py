@@ -24,7 +24,9 @@ FLOORS: list[list[str]] = [
     ["manager", "state", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.tracking"],
     ["exchange", "assembly", "diagnostics"],
-    ["middleware", "flask", "__init__"],
+    ["middleware", "flask", "django.types", "django.expiry", "django.options", "django.session", "django.middleware",
+     "django.checks", "django.apps", "django.templatetags", "django.templatetags.sharedsession", "django.management",
+     "django.management.commands", "django.management.commands.sharedsession", "django", "__init__"],
 ]  # fmt: skip
 ORDER = [name for floor in FLOORS for name in floor]
 
@@ -36,6 +38,10 @@ OUTSIDE: dict[str, set[str]] = {
     "markupsafe": {"values", "tracking.form", "tracking.tracking", "exchange", "middleware", "flask"},
     "werkzeug": {"errors", "config", "view", "tracking.cookie", "tracking.form"},
     "flask": {"flask"},
+    "django": {"django.types", "django.expiry", "django.options", "django.session", "django.middleware",
+               "django.checks", "django.apps", "django.templatetags.sharedsession",
+               "django.management.commands.sharedsession"},
+    "asgiref": {"django.session", "django.middleware"},
     "_typeshed": {"middleware", "flask"},
 }
 
