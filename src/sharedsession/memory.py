@@ -51,7 +51,7 @@ class MemoryTransport:
         """Replace the lock in a forked child: another thread may have held it."""
         self._lock = threading.Lock()
 
-    def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
+    def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Do every command; return the answers in order."""
         with self._lock:
             return [self._do(command) for _, command in requests]

@@ -45,17 +45,18 @@ class Stats:
         with self._lock:
             return dict(self._counts)
 
-    def warn(self, topic: str, message: str, *args: object) -> None:
-        """Count `topic` and log the message, at most once an interval for a topic.
+    def warn(self, topic: str, message: str, *args: object, about: str = "") -> None:
+        """Count `topic` and log the message, at most once an interval for a topic and what it is about.
 
-        Topics come from a fixed set, never from client input, so that memory stays bounded.
+        Both come from a fixed set, or are names of nodes, never from client input, so that memory stays bounded.
         """
         now = self._clock()
+        key = f"{topic} {about}"
         with self._lock:
             self._counts[topic] += 1
-            due = now - self._last.get(topic, -LOG_INTERVAL) >= LOG_INTERVAL
+            due = now - self._last.get(key, -LOG_INTERVAL) >= LOG_INTERVAL
             if due:
-                self._last[topic] = now
+                self._last[key] = now
             total = self._counts[topic]
         if due:
             logger.warning(message + " (%d so far)", *args, total)

@@ -138,7 +138,7 @@ class Counting:
         self._transport = transport
         self.trips = 0
 
-    def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
+    def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Pass the commands on."""
         self.trips += 1
         return self._transport.ask(requests)

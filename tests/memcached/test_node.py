@@ -23,6 +23,7 @@ from servers import Memcached, connections, free_port
 from sharedsession.memcached import connection as connection_module
 from sharedsession.memcached import node as node_module
 from sharedsession.memcached.commands import (
+    MISSING,
     Answer,
     Command,
     Conflict,
@@ -30,6 +31,7 @@ from sharedsession.memcached.commands import (
     Failed,
     Found,
     Get,
+    Late,
     Missing,
     Ping,
     Put,
@@ -38,7 +40,7 @@ from sharedsession.memcached.commands import (
     TooLarge,
     Touch,
 )
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.node import MOST_LATE, Deadline, MemcachedTransport, _Flight
 from sharedsession.nodelist import NodeConfig
 
 Serve = Callable[[Script], ScriptedServer]
@@ -151,13 +153,82 @@ def test_two_hung_nodes_cost_one_time_out(
 
 
 def test_a_node_after_a_hung_one_is_still_answered(connect: Connect, nodes: list[Memcached]) -> None:
-    """A node that answers in time has answered, although the one before used up all the time."""
+    """A node that says "there is none" has answered, although the one before used up all the time."""
     transport = connect(*nodes, timeout=TIMEOUT)
-    store(transport, "k", b"here", "n2")
     nodes[0].hang()
     answers = transport.ask([("n1", Get("k", 60)), ("n2", Get("k", 60))])
     assert isinstance(answers[0], Failed)
-    assert value(answers[1]) == b"here"
+    assert answers[1] == MISSING
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_a_slow_copy_holds_nobody_back(connect: Connect, nodes: list[Memcached], first: int) -> None:
+    """Once another node has answered for the key, one that does not costs a part of the time-out, and then nothing."""
+    transport = connect(*nodes, timeout=2)
+    both: list[tuple[str, Command]] = [("n1", Get("k", 60)), ("n2", Get("k", 60))]
+    store(transport, "k", b"here", "n1")
+    store(transport, "k", b"here", "n2")
+    nodes[first].hang()
+    waited, answers = timed(lambda: transport.ask(both))
+    assert waited < 1.5
+    assert isinstance(answers[first], Late)
+    assert value(answers[1 - first]) == b"here"
+    waited, answers = timed(lambda: transport.ask(both))
+    assert waited < 0.4
+    assert isinstance(answers[first], Late)
+
+
+def test_as_many_copies_as_are_enough_are_waited_for(connect: Connect, nodes: list[Memcached]) -> None:
+    """Where two copies are required, the second one's answer is waited for to the end of the time-out."""
+    transport = connect(*nodes, timeout=TIMEOUT)
+    nodes[0].hang()
+    puts: list[tuple[str, Command]] = [(name, Put("k", b"v", 60, None)) for name in ("n1", "n2")]
+    answers = transport.ask(puts, 2)
+    assert [type(answer) for answer in answers] == [Failed, Stored]
+
+
+def test_a_late_answer_is_taken_in_and_its_connection_used_again(connect: Connect, nodes: list[Memcached]) -> None:
+    """What a slow node was told it does, and its connection goes on."""
+    transport = connect(*nodes, timeout=1)
+    store(transport, "k", b"old", "n1")
+    before = connections(nodes[0])
+    nodes[0].hang()
+    puts: list[tuple[str, Command]] = [(name, Put("new", b"v", 60, None)) for name in ("n1", "n2")]
+    assert isinstance(transport.ask(puts)[0], Late)
+    nodes[0].resume()
+    while b"VA" not in nodes[0].command(b"mg new v"):
+        time.sleep(0.01)
+    assert value(one(transport, Get("new", None))) == b"v"
+    assert connections(nodes[0]) == before
+
+
+def test_an_answer_that_is_overdue_is_given_up(connect: Connect, nodes: list[Memcached]) -> None:
+    """What was not answered within the time-out is waited for no more, and says nothing against the next answer."""
+    transport = connect(*nodes, timeout=TIMEOUT)
+    both: list[tuple[str, Command]] = [("n1", Get("k", 60)), ("n2", Get("k", 60))]
+    store(transport, "k", b"here", "n1")
+    store(transport, "k", b"here", "n2")
+    nodes[0].hang()
+    assert isinstance(transport.ask(both)[0], Late)
+    time.sleep(TIMEOUT)
+    nodes[0].resume()
+    assert value(one(transport, Get("k", 60))) == b"here"
+    assert not transport._nodes["n1"].owes()
+
+
+def test_a_node_owes_a_bounded_number_of_answers(connect: Connect, nodes: list[Memcached]) -> None:
+    """However many requests go on meanwhile, connections that wait for a slow node stay few."""
+    transport = connect(*nodes, timeout=4)
+    both: list[tuple[str, Command]] = [("n1", Get("k", 60)), ("n2", Get("k", 60))]
+    store(transport, "k", b"here", "n2")
+    nodes[0].hang()
+    node = transport._nodes["n1"]
+    flight = _Flight(node, both[0][1], node.open(Deadline(1)), 0)
+    for _ in range(MOST_LATE):
+        node.leave(flight, Deadline(4))
+    waited, answers = timed(lambda: transport.ask(both))
+    assert isinstance(answers[0], Failed)
+    assert waited < 1
 
 
 def test_a_late_answer_of_a_hung_node_meets_nobody(connect: Connect, nodes: list[Memcached]) -> None:

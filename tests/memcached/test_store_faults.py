@@ -225,6 +225,7 @@ def test_a_node_back_with_a_stale_copy_never_serves_it(rig: Rig, key: str, victi
 def test_a_live_copy_that_returns_after_a_log_out_stays_dead(rig: Rig, key: str, victim: str) -> None:
     """A node that slept through the log-out still has the session: it stays ended, and that copy is ended too."""
     rig.servers[victim].hang()
+    rig.health.mark_down(victim, "known to hang")  # or it would be told, and do so when it wakes up
     rig.store.end(loaded(rig.store.load(key)))
     rig.servers[victim].resume()
     wait_until_up(rig, victim)
@@ -725,7 +726,7 @@ class Hooked:
         self._before = before
         self._asked = 0
 
-    def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
+    def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Call the hook, then ask."""
         self._asked += 1
         self._before(self._asked - 1)

@@ -26,6 +26,7 @@ def orphan_copy_returns_after_log_out(script: Script) -> None:
     node = script.network.nodes[second]
     node.stop()
     script.do("look", "p1")
+    script.sleep(1)  # by now it is marked down, and is told nothing that it would do when it wakes up
     script.do("logout", "p1", Request.invalidate)
     script.sleep(5)
     node.resume()

@@ -194,15 +194,21 @@ class SimConnection:
         if self._wake is not None:
             self._wake()
 
+    def ready(self, deadline: float) -> bool:
+        """Wait for the answer, at the latest until `deadline`; say whether it is there."""
+        if self._reply is None and not self.broken and deadline > self.network.world.now:
+            self.network.world.wait(self._wait, deadline)
+            self._wake = None
+        if self._reply is None and self.broken:
+            raise EOFError("closed")
+        return self._reply is not None
+
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
-        """Wait for the answer, at the latest until `deadline`."""
+        """Return the answer that has come."""
         if isinstance(command, Delete):
             return Stored(NO_TOKEN)
-        if self._reply is None and not self.broken:
-            self.network.world.wait(self._wait, max(deadline, self.network.world.now + 0.001))
-            self._wake = None
         if self._reply is None:
-            raise EOFError("closed") if self.broken else TimeoutError("answer")
+            raise TimeoutError("answer")
         answer, self._reply = _numbered(self._reply, newest), None
         if isinstance(answer, Found | Stored) and isinstance(command, Get | Put):
             self.network.given[self.process, self.node.name, command.key, answer.token] = self.incarnation

@@ -57,6 +57,7 @@ class SimHealth:
 
     def __init__(self, network: Network, transport: MemcachedTransport, process: str, hesitation: float) -> None:
         self.down: set[str] = set()
+        self._suspects: set[str] = set()
         self._world = network.world
         self._transport = transport
         self._process = process
@@ -72,6 +73,18 @@ class SimHealth:
             self.down.add(node)
             self._world.trace(self._process, "marks down", node, reason)
             self._world.spawn(f"probe-{self._process}", lambda: self._probe(node))
+
+    def suspect(self, node: str) -> None:
+        """Find out whether the node answers."""
+        if node not in self.down | self._suspects:
+            self._suspects.add(node)
+            self._world.spawn(f"probe-{self._process}", lambda: self._examine(node))
+
+    def _examine(self, node: str) -> None:
+        answer = self._transport.ask([(node, Ping())])[0]
+        self._suspects.discard(node)
+        if isinstance(answer, Failed):
+            self.mark_down(node, answer.reason)
 
     def mark_up(self, node: str) -> None:
         """Ask the node again."""

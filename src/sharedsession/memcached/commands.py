@@ -89,13 +89,19 @@ class TooLarge(NamedTuple):
     reason: str
 
 
+class Late(NamedTuple):
+    """No answer yet, while other nodes have answered for the same key. What was asked will be done, or has failed."""
+
+    reason: str
+
+
 class Failed(NamedTuple):
     """No answer, or none that can be trusted. What was asked may or may not have been done."""
 
     reason: str
 
 
-Answer = Found | Missing | Stored | Conflict | Refused | TooLarge | Failed
+Answer = Found | Missing | Stored | Conflict | Refused | TooLarge | Late | Failed
 
 #: For answers that carry no token.
 NO_TOKEN = Token(0, 0)
@@ -106,8 +112,11 @@ CONFLICT = Conflict()
 class Transport(Protocol):
     """Carries commands to nodes: real memcached, the in-process store, or a simulation."""
 
-    def ask(self, requests: Sequence[tuple[str, Command]]) -> list[Answer]:
-        """Send every (node name, command) before reading any answer; return the answers in order. Never raises."""
+    def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
+        """Send every (node name, command) before reading any answer; return the answers in order. Never raises.
+
+        Once `enough` nodes have done what was asked of a key, the others are waited for only a moment longer (`Late`).
+        """
         ...
 
     def close(self) -> None:

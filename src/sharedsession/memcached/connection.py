@@ -137,6 +137,22 @@ class Connection:
         self._opaque += 1
         self._write(_encode(command, self._opaque), deadline)
 
+    def ready(self, deadline: float) -> bool:
+        """Wait for the beginning of a reply, at the latest until `deadline` (time.monotonic); say whether it is there.
+
+        Raises:
+            OSError, EOFError: the server closed the connection.
+        """
+        if self._buffer:
+            return True
+        try:
+            # 0, which means "do not wait", finds what has arrived already.
+            self.sock.settimeout(max(deadline - time.monotonic(), 0))
+            self._buffer = self._received()
+        except (TimeoutError, BlockingIOError):
+            return False
+        return True
+
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Read the reply to `command`, at the latest by `deadline` (time.monotonic).
 
@@ -191,6 +207,9 @@ class Connection:
     def _more(self, deadline: float) -> bytes:
         # Set anew for every piece: a server that trickles bytes must not stretch the time-out.
         self.sock.settimeout(_until(deadline))
+        return self._received()
+
+    def _received(self) -> bytes:
         received: bytes = self.sock.recv(_RECEIVE)
         if not received:
             raise EOFError("connection closed by the server")

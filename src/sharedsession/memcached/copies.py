@@ -20,6 +20,7 @@ from .commands import (
     Failed,
     Found,
     Get,
+    Late,
     Missing,
     Put,
     Refused,
@@ -279,7 +280,9 @@ class Copies:
     ) -> list[tuple[str, Answer]]:
         """Send the record to all nodes, to each by compare-and-swap with what is known of it; return their answers."""
         value, life_left = self._encode(record), self._cluster.ttl(record) if ttl is None else ttl
-        answers = self._send(nodes, lambda node: Put(self.key, value, life_left, self._tokens[node], repeatable))
+        answers = self._send(
+            nodes, lambda node: Put(self.key, value, life_left, self._tokens[node], repeatable), self._cluster.required
+        )
         for node, answer in answers:
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
@@ -324,11 +327,13 @@ class Copies:
 
     # -- both ------------------------------------------------------------------------------------------------------
 
-    def _send(self, nodes: Iterable[str], command: Callable[[str], Get | Put | Touch]) -> list[tuple[str, Answer]]:
+    def _send(
+        self, nodes: Iterable[str], command: Callable[[str], Get | Put | Touch], enough: int = 1
+    ) -> list[tuple[str, Answer]]:
         nodes = list(nodes)
         if not nodes:
             return []
-        answers = self._cluster.transport.ask([(node, command(node)) for node in nodes])
+        answers = self._cluster.transport.ask([(node, command(node)) for node in nodes], enough)
         return list(zip(nodes, answers, strict=True))
 
     def _answered(self, node: str, token: Token | None) -> None:
@@ -340,7 +345,10 @@ class Copies:
     def _note_failure(self, node: str, answer: Answer) -> None:
         if isinstance(answer, Failed):
             self._cluster.health.mark_down(node, answer.reason)
-        if isinstance(answer, Failed | Refused | TooLarge):
+        elif isinstance(answer, Late):
+            self._cluster.stats.count("late_copies")
+            self._cluster.health.suspect(node)
+        if isinstance(answer, Failed | Late | Refused | TooLarge):
             self._drop(node, answer.reason)
 
     def _drop(self, node: str, cause: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from typing import Protocol
 
@@ -22,6 +23,10 @@ class Health(Protocol):
 
     def mark_down(self, node: str, reason: str) -> None:
         """Note that the node failed."""
+        ...
+
+    def suspect(self, node: str) -> None:
+        """Note that the node is slow: find out whether it answers at all."""
         ...
 
     def mark_up(self, node: str) -> None:
@@ -44,10 +49,13 @@ class ProbedHealth:
     def __init__(self, probe: Callable[[str], str], stats: Stats) -> None:
         self._probe = probe
         self._stats = stats
-        self._down: dict[str, str] = {}
+        # Node -> when it is to be probed next (time.monotonic).
+        self._down: dict[str, float] = {}
+        self._suspects: set[str] = set()
         self._lock = threading.Lock()
         self._prober: threading.Thread | None = None
-        self._stop = threading.Event()
+        self._wake = threading.Event()
+        self._closed = False
         renew_after_fork(self)
 
     def is_up(self, node: str) -> bool:
@@ -55,37 +63,45 @@ class ProbedHealth:
         return node not in self._down
 
     def mark_down(self, node: str, reason: str) -> None:
-        """Ask the node no more until a probe finds it well; one log line for each change."""
+        """Ask the node no more until a probe finds it well."""
         with self._lock:
             known = node in self._down
-            self._down[node] = reason
+            # Not at once: one that answers pings but serves nobody would change its state hundreds of times a second.
+            self._down[node] = time.monotonic() + PROBE_INTERVAL
             self._start_probing()
-        if known:
-            return
-        self._stats.count("node_down")
-        logger.warning("memcached node %s marked down: %s", node, reason)
+        if not known:
+            self._stats.warn("node_down", "memcached node %s marked down: %s", node, reason, about=node)
+
+    def suspect(self, node: str) -> None:
+        """Probe the node now, off the request path, and mark it down if it does not answer."""
+        with self._lock:
+            if node not in self._down:
+                self._suspects.add(node)
+                self._start_probing()
+                self._wake.set()
 
     def mark_up(self, node: str) -> None:
         """Ask the node again."""
         with self._lock:
             if self._down.pop(node, None) is None:
                 return
-        self._stats.count("node_up")
-        logger.warning("memcached node %s answers again", node)
+        self._stats.warn("node_up", "memcached node %s answers again", node, about=node)
 
     def close(self) -> None:
         """End the probing."""
-        self._stop.set()
+        self._closed = True
+        self._wake.set()
 
     def renew(self) -> None:
         """Form an opinion of its own in a forked child, which has no probing thread."""
         self._lock = threading.Lock()
-        self._stop = threading.Event()
+        self._wake = threading.Event()
         self._down = {}
+        self._suspects = set()
         self._prober = None
 
     def _start_probing(self) -> None:
-        if self._prober is not None or self._stop.is_set():
+        if self._prober is not None or self._closed:
             return
         prober = threading.Thread(target=self._run, name="sharedsession-probe", daemon=True)
         try:
@@ -95,23 +111,41 @@ class ProbedHealth:
         else:
             self._prober = prober
 
-    def _answers(self, node: str) -> bool:
+    def _problem(self, node: str) -> str:
         try:
-            return not self._probe(node)
-        except Exception:  # noqa: BLE001  # whatever it was, the other nodes must still be probed
+            return self._probe(node)
+        except Exception as error:  # noqa: BLE001  # whatever it was, the other nodes must still be probed
             logger.exception("probing memcached node %s failed", node)
-            return False
+            return type(error).__name__
 
     def _run(self) -> None:
-        # Not at once: a node that answers a ping but serves nobody would change its state hundreds of times a second.
-        while not self._stop.wait(PROBE_INTERVAL):
-            for node in list(self._down):
-                if self._answers(node):
-                    self.mark_up(node)
+        while not self._closed:
+            self._look_at_suspects()
+            self._look_at_those_down()
             with self._lock:
-                if not self._down:
+                if not self._down and not self._suspects:
                     self._prober = None
                     return
+                self._wake.clear()
+                rest = min(self._down.values(), default=0.0) - time.monotonic()
+            if not self._suspects:
+                self._wake.wait(max(rest, 0.0))
+
+    def _look_at_suspects(self) -> None:
+        for node in list(self._suspects):
+            problem = self._problem(node)
+            self._suspects.discard(node)
+            if problem:
+                self.mark_down(node, problem)
+
+    def _look_at_those_down(self) -> None:
+        for node, due in list(self._down.items()):
+            if time.monotonic() < due:
+                continue
+            if not self._problem(node):
+                self.mark_up(node)
+            elif node in self._down:
+                self._down[node] = time.monotonic() + PROBE_INTERVAL
 
 
 class AlwaysUp:
@@ -123,6 +157,9 @@ class AlwaysUp:
 
     def mark_down(self, node: str, reason: str) -> None:
         """Do nothing: it cannot fail."""
+
+    def suspect(self, node: str) -> None:
+        """Do nothing: it cannot be slow."""
 
     def mark_up(self, node: str) -> None:
         """Do nothing."""

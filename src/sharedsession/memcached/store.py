@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
-from .commands import Delete, Stored
+from .commands import Delete, Refused, Stored
 from .copies import Cluster, Copies, Standing, read_together
 from .ring import key_position
 from .settle import ATTEMPTS, Change, random_step, repair, settle
@@ -126,7 +126,7 @@ class Store:
         if record is None or self._outlived(record):
             return UNKNOWN
         if record.state is State.MOVED:
-            self._rescue(copies, record.moved_to)
+            self._rescue(copies, record)
         keeps = asked is None and not record.state
         record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         ttl = self._cluster.ttl(record)
@@ -151,14 +151,16 @@ class Store:
             found = self.load(found.moved_to, slide=False)
         return found
 
-    def _rescue(self, copies: Copies, moved_to: str) -> None:
+    def _rescue(self, copies: Copies, mark: Record) -> None:
         """Carry over what still stands under an old key before the mark "moved" covers it.
 
         It was written by one who could not reach the copies that had the mark already.
         """
         left = copies.live()
-        target = self.find(moved_to) if left is not None else UNKNOWN
-        if left is not None and isinstance(target, Loaded):
+        if left is None or _is_void(left, mark):
+            return
+        target = self.find(mark.moved_to)
+        if isinstance(target, Loaded):
             self._carry(left, target, lambda base: base)
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
@@ -281,8 +283,11 @@ class Store:
             if authority is not None:
                 self._carry(authority.base, target, mover)
                 mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
-                if isinstance(source.copies.write_one(authority.node, mark), Stored):
+                answer = source.copies.write_one(authority.node, mark)
+                if isinstance(answer, Stored):
                     return self._mark_others(source, authority.node, mark, target, mover)
+                if isinstance(answer, Refused):
+                    continue  # without room: out of the running, another copy decides
             found = self.load(source.key, slide=False)
             if isinstance(found, Absent):
                 # Its own mark, when the answer to it was lost.
@@ -292,7 +297,7 @@ class Store:
 
     def _mark_others(self, source: Loaded, node: str, mark: Record, target: Loaded, mover: Change) -> Absent | None:
         def carry(found: Record) -> None:
-            if not found.state:
+            if not found.state and not _is_void(found, mark):
                 self._carry(found, target, mover)
 
         settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[node], on_read=carry)
@@ -380,3 +385,8 @@ class Store:
 
     def _now(self) -> int:
         return int(self._cluster.clock())
+
+
+def _is_void(found: Record, mark: Record) -> bool:
+    """Say whether a live record is of an epoch before the mark's, so that it does not stand (see `record.merge`)."""
+    return found.decider[0] < mark.decider[0]

@@ -54,10 +54,16 @@ class Transaction:
         if isinstance(answer, Stored):
             return self._spread(loaded, authority, record, stamp.writer)
         if isinstance(answer, Refused):
-            raise StoreUnavailableError("cannot save the session", {authority.node: answer.reason})
+            # Alive, but without room: out of the running for this request, so that another copy takes over.
+            return self._elsewhere(loaded, changes, answer)
         if isinstance(answer, Failed):
             self._doubts.append(stamp.writer)
         return self._again(loaded)
+
+    def _elsewhere(self, loaded: Loaded, changes: Changes, refused: Refused) -> Loaded | Absent | Again:
+        if self._store.authority(loaded, loaded.record) is None:
+            raise StoreUnavailableError("cannot save the session", {"every copy": refused.reason})
+        return self.decide(loaded, changes)
 
     def _again(self, loaded: Loaded) -> Loaded | Absent | Again:
         """Load again, wherever the session is now; an attempt in doubt that turns out to be stored was the one."""
