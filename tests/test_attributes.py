@@ -103,6 +103,9 @@ class Request(Life):
     def commit(self) -> None:
         self.commit_over(self.record, 1)
 
+    def tell_again(self) -> None:
+        raise NotImplementedError
+
     def check_values(self) -> None:
         self._attributes.changes()
 

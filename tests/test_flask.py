@@ -132,6 +132,90 @@ def test_no_longer_permanent() -> None:
     assert client.get("/show").set_cookie is None
 
 
+def test_no_longer_kept_by_the_browser() -> None:
+    """The response that makes a session no longer permanent sends its cookie again, without an age."""
+    app = make_app()
+    app.add_url_rule("/permanent/<int:value>", "permanent", set_permanent)
+    client = browser(app)
+    kept = client.get("/permanent/1").set_cookie
+    again = client.get("/permanent/0").set_cookie
+    assert kept
+    assert again
+    assert "Max-Age" in kept
+    assert "Max-Age" not in again
+    assert again.partition(";")[0] == kept.partition(";")[0]
+    assert client.get("/permanent/0").set_cookie is None
+
+
+def test_permanent_for_a_moment() -> None:
+    """A new session that stays empty gets no cookie by being permanent and not permanent again in one request."""
+    app = make_app()
+
+    @app.get("/both")
+    def both() -> str:
+        flask.session.permanent = True
+        flask.session.permanent = False
+        flask.session.clear()
+        return ""
+
+    client = browser(app, logged_in=False)
+    assert client.get("/both").set_cookie is None
+
+
+def test_no_longer_permanent_while_another_request_logs_out() -> None:
+    """A request that was to send the cookie again sends none when the session has ended since."""
+    app = make_app()
+    app.add_url_rule("/permanent/<int:value>", "permanent", set_permanent)
+
+    @app.after_request
+    def meanwhile(response: flask.Response) -> flask.Response:
+        if flask.request.path == "/permanent/0":
+            other.get("/end")
+        return response
+
+    client = browser(app)
+    client.get("/permanent/1")
+    other = browser(app, logged_in=False)
+    other.cookies = dict(client.cookies)
+    assert client.get("/permanent/0").set_cookie is None
+    assert client.get("/show").text == "{}"
+
+
+def test_permanent_for_a_moment_under_an_id_given_up() -> None:
+    """Nor under an id that was given up a moment ago, where nothing new is stored."""
+    app = make_app()
+    app.add_url_rule("/change", "change", lambda: str(typed_session.change_id()))  # type: ignore[func-returns-value]
+
+    @app.get("/both")
+    def both() -> str:
+        typed_session.ensure_id()
+        return set_permanent(1) + set_permanent(0)
+
+    client = browser(app)
+    late = browser(app, logged_in=False)
+    late.cookies = dict(client.cookies)
+    client.get("/change")
+    assert late.get("/both").set_cookie is None
+
+
+def set_permanent(value: int) -> str:
+    """Make the session permanent, or no longer."""
+    flask.session.permanent = bool(value)
+    return ""
+
+
+def test_modified_and_accessed() -> None:
+    """flask.session tells what a request did with it, also when the response has left, as Flask's own does."""
+    app = make_app()
+    client = app.test_client()
+    for path, accessed, modified in (("/none", False, False), ("/login", True, True), ("/show", True, False)):
+        with client:
+            client.get(path)
+            seen = flask.globals.request_ctx._session
+            assert seen is not None
+            assert (seen.accessed, seen.modified) == (accessed, modified)
+
+
 # -- everywhere in a request ---------------------------------------------------------------------------------------
 
 

@@ -13,7 +13,7 @@ from flaskclient import browser, make_app
 from servers import Memcached
 from webclient import SECRET, Client
 
-from sharedsession import ConfigError
+from sharedsession import ConfigError, CookieConfig, SessionConfig
 from sharedsession.flask import SharedSession
 
 OTHER_SECRET = "another secret of these tests"
@@ -129,6 +129,27 @@ def test_own_secret_key_wins(app: Flask) -> None:
     assert extension.parts.config.secret_key == OTHER_SECRET
 
 
+def test_config_object(app: Flask, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A SessionConfig brings all options at once: then neither the environment nor Flask's settings count."""
+    monkeypatch.setenv("SHAREDSESSION_ROUTE", "environ")
+    app.config.update(SHAREDSESSION_STICKY=True, SESSION_COOKIE_PATH="/shop")
+    config = SessionConfig(secret_key=OTHER_SECRET, cookie=CookieConfig(name="SID"))
+    twin = Flask("twin")
+    assert SharedSession(app, config).parts.config is config
+    assert cookie_of(app) == "SID; HttpOnly; Path=/; SameSite=Lax"
+    extension = SharedSession(config=config)
+    extension.init_app(twin)
+    assert extension.parts.config is config
+
+
+def test_config_object_given_late(app: Flask) -> None:
+    """init_app takes it as well."""
+    config = SessionConfig(secret_key=OTHER_SECRET)
+    extension = SharedSession()
+    extension.init_app(app, config)
+    assert extension.parts.config is config
+
+
 # -- mistakes ------------------------------------------------------------------------------------------------------
 
 
@@ -137,6 +158,18 @@ def test_unknown_keyword(app: Flask) -> None:
     with pytest.raises(ConfigError, match="did you mean nodes") as caught:
         SharedSession(app, node="n1:127.0.0.1")
     assert caught.value.option == "node"
+    assert "sharedsession" not in app.extensions
+
+
+def test_config_object_and_keywords(app: Flask) -> None:
+    """A SessionConfig and keywords together are refused, as is something else in its place."""
+    config = SessionConfig(secret_key=SECRET)
+    with pytest.raises(ConfigError, match="not both"):
+        SharedSession(app, config, route="web1")
+    with pytest.raises(ConfigError, match="not both"):
+        SharedSession(config=config).init_app(app, route="web1")
+    with pytest.raises(ConfigError, match="expected a SessionConfig, not str"):
+        SharedSession(app, "n1:127.0.0.1:11211")  # type: ignore[arg-type]
     assert "sharedsession" not in app.extensions
 
 

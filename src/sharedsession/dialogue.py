@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from enum import Enum
-from typing import Literal, NamedTuple
+from typing import Any, Literal, NamedTuple
 
 #: How an id came: in a cookie, in the URL or in a form field.
 Source = Literal["cookie", "url", "form"]
@@ -18,6 +19,22 @@ class Requested(NamedTuple):
     def __repr__(self) -> str:
         """Never show the id."""
         return f"<Requested by {self.source}>"
+
+
+class FormerSession(NamedTuple):
+    """A session that another library kept in a signed cookie: opened and verified, to be taken over."""
+
+    #: What was signed, exactly: no other text opens as the same cookie. Nobody else's cookie may hold the same.
+    signed: str
+    attributes: Mapping[str, Any]
+    #: The max inactive interval in seconds that the session gets here; 0: never.
+    interval: int
+    #: Seconds during which the cookie opens, at most.
+    lasts: int
+
+    def __repr__(self) -> str:
+        """Never show a value."""
+        return f"<FormerSession of {len(self.attributes)} attributes>"
 
 
 class Tell(Enum):

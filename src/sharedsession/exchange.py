@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from .dialogue import Requested, Tell, Update
+from .dialogue import FormerSession, Requested, Tell, Update
 from .errors import StoreUnavailableError
 from .life import Life
 from .manager import Manager
 from .session import Life as LifeOfSession
 from .session import Session
-from .tracking.caching import Headers, vary_on_cookie
+from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
 from .tracking.tracking import Tracking, protect
 from .view import OriginOf, RequestView, origin_of
+
+
+class Predecessor(Protocol):
+    """Another library, whose sessions lie in signed cookies and are taken over."""
+
+    def find(self, cookies: str) -> FormerSession | None:
+        """Return the session that a Cookie header holds; None if none opens, or none is to be taken over."""
+        ...
+
+    def deletion(self) -> list[str]:
+        """Return the Set-Cookie header that deletes its cookie; none if that has the name of ours."""
+        ...
 
 
 class Policy:
@@ -30,6 +42,7 @@ class Policy:
         ignore_paths: path prefixes whose requests get no session.
         session_class: makes what the application gets.
         max_age: seconds the client keeps this session's id, None for the configured age.
+        predecessor: whose sessions are taken over; None: nobody's.
     """
 
     def __init__(
@@ -43,6 +56,7 @@ class Policy:
         ignore_paths: tuple[str, ...] = (),
         session_class: Callable[[LifeOfSession], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
+        predecessor: Predecessor | None = None,
     ) -> None:
         self.manager = manager
         self.tracking = tracking
@@ -52,6 +66,7 @@ class Policy:
         self.ignore_paths = ignore_paths
         self.session_class = session_class
         self.max_age = max_age
+        self.predecessor = predecessor
 
     def ignores(self, path: str) -> bool:
         """Say whether requests of this path, decoded and below the mount point, get no session."""
@@ -129,7 +144,14 @@ class Exchange(Visit):
         view = self._view = RequestView(environ, policy.trusted_proxies, origin)
         # The response is an error after which nothing is saved.
         self._abandoned = False
-        self._open(policy, Life(policy.manager, lambda: tracking.resolve(view, trail), lambda: view.slide))
+        predecessor = policy.predecessor
+        life = Life(
+            policy.manager,
+            lambda: tracking.resolve(view, trail),
+            lambda: view.slide,
+            lambda: predecessor.find(view.cookies) if predecessor else None,
+        )
+        self._open(policy, life)
 
     def commit(self, status: int, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
@@ -150,7 +172,15 @@ class Exchange(Visit):
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
         update = life.finish(save=not self._abandoned)
         self._policy.tracking.apply(self._aged(update), self._view, headers)
+        if life.superseded and not self._abandoned:
+            self._delete_former(headers)
         vary_on_cookie(headers)
+
+    def _delete_former(self, headers: Headers) -> None:
+        predecessor = self._policy.predecessor
+        for cookie in predecessor.deletion() if predecessor is not None else ():
+            headers.append(("Set-Cookie", cookie))
+            forbid_shared_caching(headers)
 
     def commit_late(self) -> None:
         """Save what changed since the headers left.

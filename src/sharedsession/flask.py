@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Iterable, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 import flask
@@ -13,8 +14,10 @@ from markupsafe import Markup
 
 from . import middleware
 from .assembly import Parts, assemble
-from .errors import ConfigError
+from .config import SessionConfig
+from .errors import ConfigError, StoreUnavailableError
 from .exchange import Exchange
+from .flaskcookies import SignedCookies, attribute_names
 from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
 from .record import FOREVER
 from .session import Life, Session
@@ -25,6 +28,8 @@ if TYPE_CHECKING:
 
 _EXTENSION = "sharedsession"
 _EXCHANGE_KEY = "sharedsession.flask.exchange"
+#: An option that Flask's face has beside those of `SessionConfig`.
+_ADOPT = "adopt_flask_sessions"
 
 
 class FlaskSession(Session, SessionMixin):
@@ -33,11 +38,26 @@ class FlaskSession(Session, SessionMixin):
     def __init__(self, life: Life, extension: SharedSession) -> None:
         super().__init__(life)
         self._extension = extension
+        self._was_modified = False
 
     @property
     def new(self) -> bool:  # type: ignore[override]
         """Same as `is_new`."""
         return self.is_new
+
+    @property
+    def modified(self) -> bool:
+        """True once an attribute was assigned or deleted in this request; still so when the response has left."""
+        return self._was_modified or super().modified
+
+    @modified.setter
+    def modified(self, value: bool) -> None:
+        pass
+
+    def note_modified(self) -> None:
+        """Remember whether it is modified: once it is saved, nothing is left to be seen."""
+        with suppress(StoreUnavailableError):
+            self._was_modified = self.modified
 
     @property
     def permanent(self) -> bool:
@@ -49,6 +69,9 @@ class FlaskSession(Session, SessionMixin):
         if value != self.permanent:
             self["_permanent"] = bool(value)
             self.max_inactive_interval = self._extension.interval(permanent=value)
+            if not value and not self.is_new:
+                # The browser's cookie has an age, which only another cookie takes from it.
+                self._life.tell_again()
 
 
 class IgnoredSession(NullSession):
@@ -82,20 +105,29 @@ class SharedSession(SessionMiddleware):
     `SECRET_KEY_FALLBACKS`, `SESSION_COOKIE_*`), and from the defaults of `SessionConfig`. They are read at the first
     request, so an app factory may set them after this; a mistake is raised then, or by `check()`.
 
+    A log-in by Flask-Login, where that is installed, gives the session a new id.
+
     Args:
         app: the Flask app; None: call `init_app` later.
-        options: fields of `SessionConfig`.
+        config: all options at once; then no keywords, and neither the environment nor Flask's settings are read.
+        options: fields of `SessionConfig`; and `adopt_flask_sessions`, which may go with a `config` too: the names of
+            attributes that only one user or client can have, such as `("_user_id", "csrf_token")`. A session with one
+            of them that lies in Flask's own signed cookie is taken over, once. Default: none.
     """
 
-    def __init__(self, app: flask.Flask | None = None, **options: Any) -> None:
-        self._options = options
+    def __init__(self, app: flask.Flask | None = None, config: SessionConfig | None = None, **options: Any) -> None:
+        self._config: SessionConfig | None = None
+        self._options: dict[str, Any] = {}
+        self._set_options(config, options)
+        # What the app would have kept its sessions with.
+        self._former: SessionInterface | None = None
         self._flask: flask.Flask | None = None
         self._building = threading.Lock()
         self._built = False
         if app is not None:
             self.init_app(app)
 
-    def init_app(self, app: flask.Flask, **options: Any) -> None:
+    def init_app(self, app: flask.Flask, config: SessionConfig | None = None, **options: Any) -> None:
         """Set `app` up; as for the constructor.
 
         Raises:
@@ -103,13 +135,23 @@ class SharedSession(SessionMiddleware):
         """
         if self._flask is not None or _EXTENSION in app.extensions:
             raise ConfigError("app", "SharedSession was given to this app already; use one SharedSession for one app")
-        self._options |= options
+        self._set_options(config, options)
         _refuse_unknown(self._options)
         self._flask = app
         self._app = app.wsgi_app
+        self._former = app.session_interface
         app.extensions[_EXTENSION] = self
         app.session_interface = SharedSessionInterface(self)
         app.wsgi_app = self  # type: ignore[method-assign]
+        _watch_log_ins()
+
+    def _set_options(self, config: SessionConfig | None, options: dict[str, Any]) -> None:
+        self._config = config or self._config
+        self._options |= options
+        if not isinstance(self._config, SessionConfig | None):
+            raise ConfigError("config", f"expected a SessionConfig, not {type(self._config).__name__}")
+        if self._config is not None and (keywords := self._options.keys() - {_ADOPT}):
+            raise ConfigError("config", f"give either config or keywords, not both ({', '.join(sorted(keywords))})")
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -126,7 +168,7 @@ class SharedSession(SessionMiddleware):
             return
         with self._building:
             if not self._built:
-                self._serve_with(self._build())
+                self.serve_with(self._build())
                 self._built = True
 
     @property
@@ -144,12 +186,25 @@ class SharedSession(SessionMiddleware):
     def _build(self) -> Parts:
         if self._flask is None:
             raise ConfigError("app", "SharedSession has no app yet; call init_app(app)")
-        config = build_config(self._options, *_sources(self._flask))
+        options, settings = dict(self._options), _settings(self._flask)
+        adopted = [source.pop(_ADOPT, ()) for source in (options, settings)]
+        config = self._config or build_config(
+            options, settings, read_environment(os.environ), _flask_settings(self._flask)
+        )
         # Not before the first request: making the environment freezes the app's Jinja options.
         self._flask.jinja_env.globals.update(encode_url=encode_url, hidden_field=hidden_field)
         return assemble(
-            config, end_when_emptied=True, session_class=lambda life: FlaskSession(life, self), max_age=_max_age
+            config,
+            end_when_emptied=True,
+            session_class=lambda life: FlaskSession(life, self),
+            max_age=_max_age,
+            predecessor=self._predecessor(attribute_names(_ADOPT, adopted[0] or adopted[1]), config.cookie.name),
         )
+
+    def _predecessor(self, names: tuple[str, ...], cookie_name: str) -> SignedCookies | None:
+        if not names or self._flask is None:
+            return None
+        return SignedCookies(self._flask, self._former, names, self.interval, cookie_name)
 
 
 def encode_url(url: str) -> str:
@@ -190,6 +245,8 @@ class SharedSessionInterface(SessionInterface):
 
     def save_session(self, app: flask.Flask, session: SessionMixin, response: flask.Response) -> None:
         """Encode what changed, so that Flask's error handling sees a bad value; commit only without a middleware."""
+        if isinstance(session, FlaskSession):
+            session.note_modified()
         exchange = flask.request.environ.get(_EXCHANGE_KEY) if flask.has_request_context() else None
         if exchange is None:
             if isinstance(session, FlaskSession):
@@ -206,13 +263,32 @@ def _max_age(session: Session) -> int | None:
     return session.max_inactive_interval if permanent else None
 
 
-def _sources(app: flask.Flask) -> list[Mapping[str, Any]]:
-    own = {
+def _watch_log_ins() -> None:
+    """Have every log-in by Flask-Login change the session's id: an id that was known before is worth nothing then."""
+    try:
+        from flask_login import (  # type: ignore[import-untyped]
+            user_loaded_from_cookie,
+            user_logged_in,
+            user_login_confirmed,
+        )
+    except ImportError:
+        return
+    for signal in (user_logged_in, user_loaded_from_cookie, user_login_confirmed):
+        signal.connect(_change_id)
+
+
+def _change_id(app: flask.Flask, **_: object) -> None:
+    # Other apps of this process may have sessions of another kind.
+    if isinstance(flask.session, FlaskSession):
+        flask.session.change_id()
+
+
+def _settings(app: flask.Flask) -> dict[str, Any]:
+    return {
         name.removeprefix(SETTING_PREFIX).lower(): value
         for name, value in app.config.items()
         if name.startswith(SETTING_PREFIX)
     }
-    return [own, read_environment(os.environ), _flask_settings(app)]
 
 
 #: Our option -> Flask's setting. A setting counts only if the app changed it.
@@ -243,9 +319,9 @@ def _flask_settings(app: flask.Flask) -> dict[str, Any]:
 
 
 def _refuse_unknown(options: Mapping[str, Any]) -> None:
-    known = {"cookie", *all_options()}
+    known = {"cookie", _ADOPT, *all_options()}
     if not known.issuperset(options):
-        build_config(options)  # raises, naming the nearest
+        build_config({name: value for name, value in options.items() if name != _ADOPT})  # raises, naming the nearest
 
 
 __all__ = ["FlaskSession", "SharedSession", "SharedSessionInterface", "encode_url", "hidden_field", "session"]

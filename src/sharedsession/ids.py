@@ -61,6 +61,7 @@ class IdFactory:
 
     def __init__(self, keys: tuple[bytes, ...], key_prefix: str, route: str) -> None:
         self._keys = derive_keys(keys, "sharedsession.id.v1", key_prefix)
+        self._adopting = derive_keys(keys, "sharedsession.adopt.v1", key_prefix)
         self._prefix = key_prefix
         self.route = route
 
@@ -71,6 +72,21 @@ class IdFactory:
     def reissue(self, token: str) -> SessionId:
         """Return the id of the same session under the present key and this node's route."""
         return SessionId(token, _mac(self._keys[0], token), self.route, self.storage_key(token))
+
+    def adopted(self, signed: str) -> tuple[SessionId, ...]:
+        """Return the ids that a session taken over from another library's cookie may have: always the same ones.
+
+        The first is what it gets now, the others what it had got under former keys. All are to be re-issued: the
+        client does not know them yet. Whoever does not know the key learns nothing of them from the cookie.
+
+        Args:
+            signed: what that library signed.
+        """
+        return tuple(self.reissue(_mac(key, signed))._replace(outdated=True) for key in self._adopting)
+
+    def mark_key(self, token: str) -> str:
+        """Return the key of the mark that a session with this token was taken over; no id can lead there."""
+        return self.storage_key(f"adopted:{token}")
 
     def parse(self, text: str) -> SessionId | BadId:
         """Return the id that `text` is, or why it is none. Costs one HMAC a key and no trip to memcached."""

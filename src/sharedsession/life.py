@@ -8,13 +8,13 @@ from typing import TypeVar
 
 from .attributes import Attributes
 from .commit import commit, tell
-from .dialogue import NOTHING, Requested, Source, Tell, Update
+from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
 from .errors import StoreUnavailableError
 from .ids import SessionId
 from .manager import Manager
 from .memcached.store import Absent, Loaded
 from .memcached.transaction import Again, Transaction
-from .state import State
+from .state import State, no_former_session
 
 T = TypeVar("T")
 
@@ -26,9 +26,13 @@ class Life(State):
     """One request's session from the first access to the last commit; same arguments as `State`."""
 
     def __init__(
-        self, manager: Manager, requested: Callable[[], Iterable[Requested]], slide: Callable[[], bool]
+        self,
+        manager: Manager,
+        requested: Callable[[], Iterable[Requested]],
+        slide: Callable[[], bool],
+        former: Callable[[], FormerSession | None] = no_former_session,
     ) -> None:
-        super().__init__(manager, requested, slide)
+        super().__init__(manager, requested, slide, former)
         # What the client must be told of commits before the headers leave.
         self._owed = Tell.NOTHING
         # The well-signed ids of a request that has not touched its session, once asked for.
@@ -126,6 +130,10 @@ class Life(State):
         if told in (Tell.ID, Tell.EXPIRED):
             self._owed = told
 
+    def tell_again(self) -> None:
+        """Send the client its id once more with the response: for how long it is to keep that has changed."""
+        self._owed = Tell.ID
+
     def transaction(self, fn: Callable[[], T]) -> T:
         """Run `fn` until its changes stand on exactly what it read."""
         self.commit()
@@ -180,6 +188,8 @@ class Life(State):
         """
         update = commit(self) if save else NOTHING
         owed, self._owed = self._owed, Tell.NOTHING
+        if owed is Tell.ID and self.session_id is None:
+            return update  # it has ended or moved since: another response tells
         if owed is not Tell.NOTHING and update.tell in (Tell.NOTHING, Tell.AGE):
             return tell(self, owed)
         return update

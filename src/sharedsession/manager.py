@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from .dialogue import Requested, Source
+from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
-from .memcached.store import Store
+from .memcached.store import UNKNOWN, Absent, Loaded, Store
+from .record import Changes
 from .stats import Stats
 from .values import ValueCodec
 
@@ -83,3 +84,42 @@ class Manager:
             elif (source, parsed.token) not in seen and sum(kind == source for kind, _ in seen) < MOST_IDS:
                 seen[source, parsed.token] = parsed
                 yield parsed, source
+
+    def adopt(self, former: FormerSession, *, slide: bool) -> tuple[SessionId, Loaded] | Absent:
+        """Return the session that goes on where another library's cookie left off; the first who shows that stores it.
+
+        Its id comes from what was signed, so that two first requests meet in one session. Beside it lies a mark that
+        outlives the cookie: when the session has ended, moved or expired, that cookie brings nothing back. The mark
+        comes second: whoever finds the session without it puts it there before going on.
+
+        Args:
+            former: what the cookie held.
+            slide: reading it starts its idle time anew.
+
+        Raises:
+            StoreUnavailableError: it can be neither found nor stored.
+            TypeError: an attribute is of a type that cannot be stored.
+        """
+        ids = self.ids.adopted(former.signed)
+        marks = [self.ids.mark_key(session_id.token) for session_id in ids]
+        found = list(self.store.load_each([*(session_id.key for session_id in ids), *marks], slide=slide))
+        if all(each == UNKNOWN for each in found):
+            found[0] = self._begin(ids[0].key, former)
+        for session_id, mark, session, marked in zip(ids, marks, found, found[len(ids) :], strict=False):
+            if isinstance(session, Loaded):
+                if marked == UNKNOWN or isinstance(marked, Loaded):
+                    self._mark(mark, former.lasts)
+                return session_id, session
+        return max((each for each in found if isinstance(each, Absent)), key=lambda absent: absent.recently)
+
+    def _begin(self, key: str, former: FormerSession) -> Loaded | Absent:
+        values = {name: self.values.encode(name, value) for name, value in former.attributes.items()}
+        begun = self.store.create(key, Changes(values), former.interval)
+        if begun.record.state:
+            return self.store.absent(begun.record)  # another request took it over and ended it, all since the load
+        self.stats.count("adopted")
+        return begun
+
+    def _mark(self, key: str, lasts: int) -> None:
+        """Put a tombstone where no session is: it lives `lasts` seconds, which a maximal lifetime does not cut."""
+        self.store.end(self.store.create(key, Changes(), lasts))

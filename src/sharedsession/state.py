@@ -6,14 +6,19 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from .attributes import Attributes
-from .dialogue import Requested, Source
+from .dialogue import FormerSession, Requested, Source
 from .errors import StoreUnavailableError
 from .ids import SessionId
 from .manager import Manager
-from .memcached.store import Loaded
+from .memcached.store import Absent, Loaded
 from .record import Changes
 
 T = TypeVar("T")
+
+
+def no_former_session() -> None:
+    """Find no session of another library."""
+
 
 #: A session's place in its life: (loaded, id, came by, moving, ensured, ending).
 Snapshot = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
@@ -26,10 +31,15 @@ class State:
         manager: services and policy.
         requested: returns the ids the client showed, best first.
         slide: says whether the load starts the idle time anew.
+        former: returns the session that another library left with the client, to be taken over.
     """
 
     def __init__(
-        self, manager: Manager, requested: Callable[[], Iterable[Requested]], slide: Callable[[], bool]
+        self,
+        manager: Manager,
+        requested: Callable[[], Iterable[Requested]],
+        slide: Callable[[], bool],
+        former: Callable[[], FormerSession | None] = no_former_session,
     ) -> None:
         self.available: bool = True
         self.accessed: bool = False
@@ -40,6 +50,7 @@ class State:
         self.manager: Manager = manager
         self._requested = requested
         self._slide = slide
+        self._former = former
         self.opened: Attributes | None = None
         self.loaded: Loaded | None = None
         self.session_id: SessionId | None = None
@@ -52,6 +63,8 @@ class State:
         self.gone: bool = False
         # The client showed a well-signed id in a cookie: it takes cookies.
         self.takes_cookies: bool = False
+        #: The client showed another library's cookie, which has done its work.
+        self.superseded: bool = False
         # The client's id was moved a moment ago: another response is bringing it the new one.
         self.late: bool = False
 
@@ -155,6 +168,7 @@ class State:
         self.accessed = True
         try:
             self._load()
+            self._take_over()
         except StoreUnavailableError as error:
             self.fail(error)
             if not self.manager.empty_when_unavailable:
@@ -178,3 +192,17 @@ class State:
                 return
             self.manager.stats.count(f"ids_{found.why.value}")
             self.late = self.late or found.recently
+
+    def _take_over(self) -> None:
+        """Go on where another library's cookie left off, unless the client has a session here already."""
+        former = self._former()
+        if former is None:
+            return
+        if self.loaded is None:
+            adopted = self.manager.adopt(former, slide=self._slide())
+            if isinstance(adopted, Absent):
+                self.late = self.late or adopted.recently
+            else:
+                self.session_id, self.loaded = adopted
+                self.came_by = "cookie"
+        self.superseded = True
