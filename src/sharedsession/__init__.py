@@ -5,6 +5,7 @@ from typing import Any as _Any
 
 from .assembly import VALUES as _VALUES
 from .config import CookieConfig, SessionConfig
+from .discovery import DnsNodes
 from .errors import (
     ConfigError,
     HeadersSentError,
@@ -21,6 +22,7 @@ register_type: _Callable[[str, type[_Any], _Callable[[_Any], _Any], _Callable[[_
 __all__ = [
     "ConfigError",
     "CookieConfig",
+    "DnsNodes",
     "HeadersSentError",
     "Session",
     "SessionConfig",

@@ -10,15 +10,18 @@ from typing import Any
 
 from .codec import RecordCodec
 from .config import SessionConfig
+from .errors import ConfigError
 from .exchange import Policy
 from .ids import IdFactory
 from .manager import Manager
 from .memcached.commands import Failed, Ping, Transport
 from .memcached.copies import Cluster
 from .memcached.health import AlwaysUp, Health, ProbedHealth
+from .memcached.membership import Membership, Poller
 from .memcached.node import MemcachedTransport
 from .memcached.ring import Ring
 from .memcached.store import Store
+from .memcached.sweep import Swept, sweep
 from .memory import MemoryTransport
 from .nodelist import NodeConfig
 from .stats import Stats, logger
@@ -46,10 +49,47 @@ class Parts:
 
     config: SessionConfig
     reach: Reach
-    ring: Ring
+    cluster: Cluster
     store: Store
     ids: IdFactory
     policy: Policy
+    #: Changes the node list; None for the store in this process.
+    membership: Membership | None
+    #: Asks for the node list, where a function tells it.
+    poller: Poller | None
+
+    @property
+    def nodes(self) -> tuple[NodeConfig, ...]:
+        """The memcached nodes now, in the order written; none for the store in this process."""
+        return self.membership.nodes if self.membership else ()
+
+    def sweep(self, node: str) -> Swept:
+        """Carry all sessions of a node to where they belong without it, so that it can be stopped.
+
+        From now on these parts serve without that node: for a command of its own, not for a running application.
+
+        Args:
+            node: its name, if it is on the node list, or its entry in one.
+
+        Raises:
+            ConfigError: there is no such node, or none would be left.
+            OSError, ValueError, EOFError: the node does not tell what it holds.
+        """
+        if self.membership is None or not isinstance(self.transport, MemcachedTransport):
+            raise ConfigError("nodes", "sessions are kept in this process; there is nothing to sweep")
+        name = self.membership.retire(node)
+        return sweep(self.cluster, name, self.transport.keys(name, self.config.key_prefix))
+
+    def close(self) -> None:
+        """Close idle connections; end the probing and the polling."""
+        self.stop_polling()
+        self.health.close()
+        self.transport.close()
+
+    def stop_polling(self) -> None:
+        """Leave the node list as it is."""
+        if self.poller is not None:
+            self.poller.close()
 
     @property
     def stats(self) -> Stats:
@@ -87,9 +127,8 @@ def assemble(
     nodes = config.memcached_nodes or _EMBEDDED
     reach = reach or reach_nodes(config)
     keys = config.secret_keys
-    ring = Ring(nodes)
     cluster = Cluster(
-        ring=ring,
+        ring=Ring(nodes),
         transport=reach.transport,
         health=reach.health,
         codec=RecordCodec(keys, config.key_prefix),
@@ -125,7 +164,22 @@ def assemble(
         ignore_paths=config.ignore_paths,
         **policy,
     )
-    return Parts(config, reach, ring, store, ids, built)
+    membership = _membership(config, reach, cluster)
+    return Parts(config, reach, cluster, store, ids, built, membership, _poller(config, membership, reach.stats))
+
+
+def _membership(config: SessionConfig, reach: Reach, cluster: Cluster) -> Membership | None:
+    nodes = config.memcached_nodes
+    if nodes is None or not isinstance(reach.transport, MemcachedTransport):
+        return None
+    return Membership(cluster, reach.transport, reach.health, nodes, config.copies, config.required_copies)
+
+
+def _poller(config: SessionConfig, membership: Membership | None, stats: Stats) -> Poller | None:
+    asked = config.nodes
+    if membership is None or not callable(asked):
+        return None
+    return Poller(membership, asked, config.nodes_interval, stats)
 
 
 def reach_nodes(config: SessionConfig) -> Reach:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.http import dump_cookie
 
+from .discovery import from_text
 from .errors import ConfigError
 from .nodelist import NodeConfig, NodeList, parse_nodes
 
@@ -112,9 +113,12 @@ class SessionConfig:
         ConfigError: a value is wrong; the message names the option, the value (never a secret) and what is right.
     """
 
-    #: memcached nodes: "n1:10.0.0.1:11211 n2:10.0.0.2", a list of such texts, or a callable that returns one.
+    #: memcached nodes: "n1:10.0.0.1:11211 n2:10.0.0.2", a list of such texts, or a callable that returns one and is
+    #: asked from time to time; "dns:<name>:<port>": every address that the name has (`DnsNodes`).
     #: None: an in-process store for one process; "memory": the same, also where several processes run.
     nodes: NodeList | None = None
+    #: Seconds between two questions to a callable in `nodes`.
+    nodes_interval: int = 10
     #: Signs session ids and stored values; at least 16 bytes, the same on every application node.
     secret_key: str | bytes = field(default="", repr=False)
     #: Former keys: verify only. What they signed is re-issued under `secret_key`.
@@ -167,7 +171,9 @@ class SessionConfig:
             _require_bool(name, getattr(self, name))
         if not isinstance(self.cookie, CookieConfig):
             raise ConfigError("cookie", f"expected a CookieConfig, not {type(self.cookie).__name__}")
-        # Parsed here so that a mistake in the list fails at start-up; a callable is asked once.
+        if isinstance(self.nodes, str) and self.nodes.startswith("dns:"):
+            object.__setattr__(self, "nodes", from_text(self.nodes))
+        # Parsed here so that a mistake in the list fails at start-up; a callable is asked for the first time.
         parsed = None if self.nodes in (None, MEMORY) else parse_nodes(self.nodes)
         _require(
             self.required_copies <= len(parsed or (1,)),
@@ -209,6 +215,7 @@ class SessionConfig:
         _require_int("copies", self.copies, 1, 16)
         _require_int("required_copies", self.required_copies, 1, self.copies, "at most `copies`")
         _require_int("trusted_proxies", self.trusted_proxies, 0, 32)
+        _require_seconds("nodes_interval", self.nodes_interval, optional=False)
         _require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
         _require_seconds("max_lifetime", self.max_lifetime, optional=True)
         for name in ("connect_timeout", "timeout"):

@@ -6,8 +6,10 @@ import time
 from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, NamedTuple
 
+from .errors import ConfigError
 from .memcached.commands import Failed, Ping
 from .memcached.store import Location
+from .nodelist import NodeList
 
 if TYPE_CHECKING:
     from .assembly import Parts
@@ -40,6 +42,9 @@ class Probed(NamedTuple):
         """Whether it can be used."""
         return not self.reason
 
+    def __str__(self) -> str:
+        return f"answers in {self.seconds * 1000:.1f} ms" if self.answers else f"DOWN: {self.reason}"
+
 
 class Diagnostics(ABC):
     """What every face offers the operator."""
@@ -55,14 +60,31 @@ class Diagnostics(ABC):
 
     def health(self) -> tuple[NodeHealth, ...]:
         """Return every memcached node, in the order configured; none for the in-process store."""
-        nodes = self.parts.config.memcached_nodes or ()
+        nodes = self.parts.nodes
         return tuple(
             NodeHealth(node.name, _printable(node.address), self.parts.health.is_up(node.name)) for node in nodes
         )
 
     def ring(self) -> tuple[tuple[float, str], ...]:
         """Return the points of the ring: (position from 0 to below 1, node name), in order."""
-        return self.parts.ring.points()
+        return self.parts.cluster.ring.points()
+
+    def set_nodes(self, nodes: NodeList) -> None:
+        """Put another list of memcached nodes in force, while requests go on.
+
+        Sessions are carried over as they are read. Add or remove one node at a time, so that every session has a copy
+        on a node of the old list and the new; other application nodes may still have the old one meanwhile.
+
+        Args:
+            nodes: as the option `nodes`.
+
+        Raises:
+            ConfigError: the list is wrong; the old one stays in force. Or there are none: the store in this process.
+        """
+        membership = self.parts.membership
+        if membership is None:
+            raise ConfigError("nodes", "sessions are kept in this process; name memcached nodes from the start")
+        membership.set_nodes(nodes)
 
     def locate(self, session: Session) -> Location | None:
         """Return where a stored session lies now; None for one that is not stored. Asks memcached.
@@ -78,7 +100,7 @@ class Diagnostics(ABC):
 
 def probe(parts: Parts) -> tuple[Probed, ...]:
     """Ask every memcached node now, one after the other, on connections of their own; none for the in-process store."""
-    return tuple(_probe(parts, node.name, _printable(node.address)) for node in parts.config.memcached_nodes or ())
+    return tuple(_probe(parts, node.name, _printable(node.address)) for node in parts.nodes)
 
 
 def _probe(parts: Parts, name: str, address: str) -> Probed:

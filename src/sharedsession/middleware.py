@@ -106,8 +106,7 @@ class SessionMiddleware(Diagnostics):
 
     def close(self) -> None:
         """Close idle connections and end the probing; for programs that drop a middleware, such as tests."""
-        self.parts.health.close()
-        self.parts.transport.close()
+        self.parts.close()
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         sessions = environ.get(SESSIONS_KEY, {})

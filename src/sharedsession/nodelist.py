@@ -46,13 +46,22 @@ def parse_nodes(nodes: NodeList) -> tuple[NodeConfig, ...]:
         ConfigError: an entry is malformed, or a name or an address appears twice; the message names the entry.
     """
     if callable(nodes):
-        nodes = nodes()
+        nodes = _ask(nodes)
     parsed = tuple(_parse_node(entry) for entry in _entries(nodes))
     if not parsed:
         raise ConfigError("nodes", "the list is empty; write at least one node, such as 'n1:127.0.0.1:11211'")
     _refuse_duplicates("name", [node.name for node in parsed])
     _refuse_duplicates("address", [node.address for node in parsed])
     return parsed
+
+
+def _ask(function: Callable[[], str | Sequence[str]]) -> str | Sequence[str]:
+    try:
+        return function()
+    except ConfigError:
+        raise
+    except Exception as error:
+        raise ConfigError("nodes", f"the function that tells them failed: {type(error).__name__}: {error}") from error
 
 
 def _entries(nodes: str | Sequence[str]) -> Iterable[str]:

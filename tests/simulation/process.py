@@ -91,6 +91,10 @@ class SimHealth:
         self._world.trace(self._process, "marks up", node)
         self.down.discard(node)
 
+    def forget(self, node: str) -> None:
+        """Probe the node no more."""
+        self.down.discard(node)
+
     def close(self) -> None:
         """Probe no more."""
         self.down.clear()

@@ -36,8 +36,8 @@ _OWN_SETTINGS = {
     "cookie_httponly": "SESSION_COOKIE_HTTPONLY",
     "cookie_samesite": "SESSION_COOKIE_SAMESITE",
 }
-#: Option that Django has a setting of its own for, which the rest of Django goes by -> that setting.
-DJANGOS = {"cookie_name": "SESSION_COOKIE_NAME", "cookie_max_age": "SESSION_COOKIE_AGE"}
+#: Option that has no effect here -> Django's setting in its place, which the rest of Django goes by too.
+_DJANGOS_ONLY = {"cookie_name": "SESSION_COOKIE_NAME", "cookie_max_age": "SESSION_COOKIE_AGE"}
 
 
 def read_config() -> SessionConfig:
@@ -51,14 +51,20 @@ def read_config() -> SessionConfig:
     own = getattr(settings, SETTING, {})
     if not isinstance(own, Mapping):
         raise ConfigError(SETTING, f"expected a dict of options, not {type(own).__name__}")
-    for option, name in DJANGOS.items():
-        if option in own or option.removeprefix("cookie_") in _cookie_keys(own.get("cookie")):
-            raise ConfigError(option, f"belongs in Django's setting {name}, which other code of Django goes by")
-    return build_config(own, read_environment(os.environ), _django_settings())
+    config = build_config(own, read_environment(os.environ), _django_settings())
+    if config.cookie.name != settings.SESSION_COOKIE_NAME or config.cookie.max_age is not None:
+        option = "cookie_max_age" if config.cookie.max_age is not None else "cookie_name"
+        name = _DJANGOS_ONLY[option]
+        raise ConfigError(option, f"belongs in Django's setting {name}, which other code of Django goes by")
+    return config
 
 
-def _cookie_keys(cookie: object) -> set[str]:
-    return {str(name) for name in cookie} if isinstance(cookie, Mapping) else set()
+def setting_of(option: str) -> str:
+    """Return the name of the setting in which an option's value is found, or belongs."""
+    own = getattr(settings, SETTING, {})
+    if not isinstance(own, Mapping) or option in own or (option.startswith("cookie_") and "cookie" in own):
+        return SETTING
+    return (_SHARED_SETTINGS | _OWN_SETTINGS).get(option, SETTING)
 
 
 def _django_settings() -> dict[str, Any]:
@@ -113,9 +119,8 @@ class _Current:
                 former = self._former
                 # The same nodes: their connections, or the sessions kept in this process, stay.
                 kept = former is not None and _way(former.config) == _way(config)
-                if former is not None and not kept:
-                    former.health.close()
-                    former.transport.close()
+                if former is not None:
+                    former.stop_polling() if kept else former.close()
                 reach = former.reach if former is not None and kept else None
                 self._parts = assemble(config, reach=reach, max_age=cookie_age)
             return self._parts

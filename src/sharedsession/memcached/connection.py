@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
+from urllib.parse import unquote_to_bytes
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
@@ -172,6 +173,26 @@ class Connection:
         if b"O%d" % self._opaque not in flags:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
         return _answer(command, status, flags, value, newest)
+
+    def keys(self, prefix: str, patience: float) -> list[str]:
+        """Return the keys of all values that begin with `prefix` (protocol.txt, "LRU_Crawler": metadump).
+
+        Args:
+            prefix: how they begin.
+            patience: seconds to wait for each line.
+
+        Raises:
+            OSError, ValueError, EOFError: the server did not tell, or is telling somebody else.
+        """
+        found: list[str] = []
+        self._write(b"lru_crawler metadump all\r\n", time.monotonic() + patience)
+        while (line := self._reply(time.monotonic() + patience)) != b"END":
+            if not line.startswith(b"key="):
+                raise ProtocolError(f"it does not tell its keys: {line[:60].decode('ascii', 'replace')}")
+            key = unquote_to_bytes(line.partition(b" ")[0].removeprefix(b"key=")).decode("latin-1")
+            if key.startswith(prefix):
+                found.append(key)
+        return found
 
     def close(self) -> None:
         """Close it; may be called again."""

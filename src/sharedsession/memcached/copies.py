@@ -34,9 +34,9 @@ from .health import Health
 from .ring import Ring
 
 
-@dataclass(frozen=True)
+@dataclass
 class Cluster:
-    """What every operation needs: the nodes and how to speak with them."""
+    """What every operation needs: the nodes and how to speak with them. `Membership` alone changes it."""
 
     ring: Ring
     transport: Transport
@@ -113,7 +113,7 @@ class Copies:
         if not self._records and not self._home_answered():
             self._ask([node for node in self._home() if node not in self._causes], ttl)
         if self._records:
-            return reduce(merge, (copy.record for copy in self._records.values()))
+            return self.seen()
         if self._newer or not self._home_answered():
             raise StoreUnavailableError("cannot read the session", self._causes)
         return None
@@ -128,6 +128,10 @@ class Copies:
         """Return what the copies that are still live hold together."""
         records = [copy.record for copy in self._records.values() if not copy.record.state]
         return reduce(merge, records) if records else None
+
+    def seen(self) -> Record | None:
+        """Return what all copies that were read say together; None if there are none."""
+        return reduce(merge, (copy.record for copy in self._records.values())) if self._records else None
 
     def whole_life(self, record: Record, now: float) -> float:
         """Return the life in seconds that the record had after its last use.
@@ -165,6 +169,11 @@ class Copies:
     def causes(self) -> dict[str, str]:
         """Return the nodes that failed, and why."""
         return dict(self._causes)
+
+    def include(self, node: str) -> None:
+        """Read a node's copy that the ring does not send us to; it is looked at last."""
+        self._preference = (*(name for name in self._preference if name != node), node)
+        self._ask([node], None)
 
     def stand_in(self) -> str | None:
         """Ask the next node that could stand in for one that failed; return it if it answered."""

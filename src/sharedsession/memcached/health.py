@@ -33,6 +33,10 @@ class Health(Protocol):
         """Note that the node answered."""
         ...
 
+    def forget(self, node: str) -> None:
+        """Note that there is no such node any more."""
+        ...
+
     def close(self) -> None:
         """End the probing."""
         ...
@@ -86,6 +90,12 @@ class ProbedHealth:
             if self._down.pop(node, None) is None:
                 return
         self._stats.warn("node_up", "memcached node %s answers again", node, about=node)
+
+    def forget(self, node: str) -> None:
+        """Probe the node no more."""
+        with self._lock:
+            self._down.pop(node, None)
+            self._suspects.discard(node)
 
     def close(self) -> None:
         """End the probing."""
@@ -160,6 +170,9 @@ class AlwaysUp:
 
     def suspect(self, node: str) -> None:
         """Do nothing: it cannot be slow."""
+
+    def forget(self, node: str) -> None:
+        """Do nothing: it stays."""
 
     def mark_up(self, node: str) -> None:
         """Do nothing."""

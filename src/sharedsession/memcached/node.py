@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from ..forking import renew_after_fork
 from ..nodelist import NodeConfig
-from .commands import CONFLICT, Answer, Command, Delete, Failed, Found, Late, Ping, Put, Stored, TooLarge
+from .commands import CONFLICT, Answer, Command, Delete, Failed, Found, Late, Ping, Put, Refused, Stored, TooLarge
 from .connection import FAULTS, Connection, ProtocolError
 
 #: Part of the time-out for which a slow copy may hold back a request that has its answer from another: a fault of the
@@ -194,7 +194,34 @@ class MemcachedTransport:
 
     def __init__(self, nodes: Iterable[NodeConfig], connect_timeout: float, timeout: float) -> None:
         self._timeout = timeout
-        self._nodes = {config.name: Node(config, connect_timeout) for config in nodes}
+        self._connect_timeout = connect_timeout
+        self._nodes: dict[str, Node] = {}
+        self.set_nodes(nodes)
+
+    def set_nodes(self, nodes: Iterable[NodeConfig]) -> None:
+        """Reach these nodes from now on; one that keeps name and address keeps its connections."""
+        former, wanted = self._nodes, {}
+        for config in nodes:
+            known = former.get(config.name)
+            kept = known is not None and known.config.address == config.address
+            wanted[config.name] = known if known and kept else Node(config, self._connect_timeout)
+        self._nodes = wanted
+        for node in former.values():
+            if wanted.get(node.config.name) is not node:
+                node.close()
+
+    def keys(self, name: str, prefix: str) -> list[str]:
+        """Return the keys of all values at a node that begin with `prefix`.
+
+        Raises:
+            OSError, ValueError, EOFError: the node did not tell.
+        """
+        node = self._nodes[name]
+        connection = node.open(Deadline(self._timeout))
+        try:
+            return connection.keys(prefix, self._timeout)
+        finally:
+            connection.close()
 
     def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Send every (node name, command) before reading any answer; return the answers in order. Never raises.
@@ -205,7 +232,10 @@ class MemcachedTransport:
         try:
             deadline = Deadline(self._timeout)
             for name, command in requests:
-                flights.append(self._launch(self._nodes[name], command, deadline))
+                node = self._nodes.get(name)
+                flights.append(
+                    self._launch(node, command, deadline) if node else Refused("not in the node list any more")
+                )
             self._land_all(flights, deadline, enough)
         except BaseException:
             # A worker's time-out (gunicorn, gevent) in mid reply: what is unread must never meet another request.

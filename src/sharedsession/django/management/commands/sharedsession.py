@@ -30,8 +30,7 @@ class Command(BaseCommand):
         if not probed:
             self.stdout.write("no memcached nodes are configured: sessions are kept in each process")
         for node in probed:
-            state = f"answers in {node.seconds * 1000:.1f} ms" if node.answers else f"DOWN: {node.reason}"
-            self.stdout.write(f"{node.name:<12} {node.address:<24} {state}")
+            self.stdout.write(f"{node.name:<12} {node.address:<24} {node}")
         down = [node.name for node in probed if not node.answers]
         if down:
             raise CommandError(f"{len(down)} of {len(probed)} nodes do not answer: {', '.join(down)}")
