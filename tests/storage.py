@@ -15,8 +15,9 @@ from sharedsession.memcached.commands import Failed, Found, Get, Ping, Stored, T
 from sharedsession.memcached.copies import Cluster
 from sharedsession.memcached.health import AlwaysUp, Health, ProbedHealth
 from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.outcomes import Absent, Loaded
 from sharedsession.memcached.ring import Ring
-from sharedsession.memcached.store import Absent, Loaded, Store
+from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
 from sharedsession.memory import MemoryTransport
 from sharedsession.nodelist import NodeConfig

@@ -15,7 +15,8 @@ from servers import Memcached, StartMemcached
 from signedcookies import ANN, DELETED, MONTH, cookie, names, node, remaining, visitor
 from webclient import SECRET, Client
 
-from sharedsession.memcached.store import Loaded, Store
+from sharedsession.memcached.outcomes import Loaded
+from sharedsession.memcached.store import Store
 from sharedsession.record import SLACK, Changes
 
 

@@ -15,11 +15,11 @@ ROOT = Path(sharedsession.__file__).parent
 
 #: From the ground up. A file imports from the floors below its own, and on its floor from those to its left.
 FLOORS: list[list[str]] = [
-    ["memcached", "tracking", "errors", "nodelist", "discovery", "config", "settings", "ids", "record", "dialogue", "forking",
-     "stats", "view"],
+    ["memcached", "tracking", "errors", "nodelist", "discovery", "config", "settings", "ids", "record", "dialogue",
+     "forking", "stats", "view"],
     ["values", "codec", "memcached.commands", "memcached.ring", "memcached.connection", "memcached.health",
      "memcached.node"],
-    ["attributes", "session", "memory", "memcached.copies", "memcached.settle", "memcached.store",
+    ["attributes", "session", "memory", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
      "memcached.transaction", "memcached.membership", "memcached.sweep"],
     ["manager", "state", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.tracking"],

@@ -7,7 +7,7 @@ from enum import Enum
 
 from .dialogue import NOTHING, Tell, Update
 from .errors import HeadersSentError, StoreUnavailableError
-from .memcached.store import Absence, Absent, Loaded
+from .memcached.outcomes import Absence, Absent, Loaded
 from .record import Changes
 from .state import State
 

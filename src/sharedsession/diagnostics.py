@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from .errors import ConfigError
 from .memcached.commands import Failed, Ping
-from .memcached.store import Location
+from .memcached.outcomes import Location
 from .nodelist import NodeList
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
 from .errors import StoreUnavailableError
 from .ids import SessionId
 from .manager import Manager
-from .memcached.store import Absent, Loaded
+from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
 from .state import State, no_former_session
 

@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
-from .memcached.store import UNKNOWN, Absent, Loaded, Store
+from .memcached.outcomes import UNKNOWN, Absent, Loaded
+from .memcached.store import Store
 from .record import Changes
 from .stats import Stats
 from .values import ValueCodec

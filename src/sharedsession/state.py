@@ -10,7 +10,7 @@ from .dialogue import FormerSession, Requested, Source
 from .errors import StoreUnavailableError
 from .ids import SessionId
 from .manager import Manager
-from .memcached.store import Absent, Loaded
+from .memcached.outcomes import Absent, Loaded
 from .record import Changes
 
 T = TypeVar("T")

@@ -16,7 +16,8 @@ from sharedsession.ids import IdFactory
 from sharedsession.life import Life
 from sharedsession.manager import Manager
 from sharedsession.memcached.commands import Answer, Command, Transport
-from sharedsession.memcached.store import UNKNOWN, Absence, Absent, Loaded, Store
+from sharedsession.memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
+from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again
 from sharedsession.record import FOREVER, MOVE_GRACE, SLACK
 from sharedsession.session import Session

@@ -16,7 +16,8 @@ from sharedsession.codec import RecordCodec
 from sharedsession.errors import SessionTooLargeError, StoreUnavailableError
 from sharedsession.memcached.commands import Answer, Command, Transport
 from sharedsession.memcached.health import ProbedHealth
-from sharedsession.memcached.store import UNKNOWN, Absence, Absent, Loaded, Store
+from sharedsession.memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
+from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
 from sharedsession.record import SLACK
 

@@ -10,7 +10,8 @@ from unittest import mock
 from sharedsession.memcached import copies, node, settle, store
 from sharedsession.memcached.commands import Answer, Put
 from sharedsession.memcached.copies import Cluster, Copies
-from sharedsession.memcached.store import Loaded, Store
+from sharedsession.memcached.outcomes import Loaded
+from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
 from sharedsession.record import Record, merge
 

@@ -8,14 +8,12 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from enum import Enum
-from typing import NamedTuple
 
 from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from .commands import Delete, Refused, Stored
 from .copies import Cluster, Copies, Standing, read_together
+from .outcomes import UNKNOWN, Absence, Absent, Authority, Loaded, Location
 from .ring import key_position
 from .settle import ATTEMPTS, Change, random_step, repair, settle
 
@@ -23,65 +21,6 @@ from .settle import ATTEMPTS, Change, random_step, repair, settle
 STALE_AFTER = 60
 #: Moves of one session that are followed: more can hardly happen during one request.
 MOST_MOVES = 20
-
-
-class Absence(Enum):
-    """Why there is no session under a key."""
-
-    UNKNOWN = "unknown"
-    ENDED = "ended"
-    MOVED = "moved"
-
-
-class Absent(NamedTuple):
-    """There is no live session under the key."""
-
-    why: Absence
-    #: Storage key of the new record; only when moved.
-    moved_to: str = ""
-    #: Moved less than `MOVE_GRACE` seconds ago: the client is about to get its new cookie from another response.
-    recently: bool = False
-
-
-UNKNOWN = Absent(Absence.UNKNOWN)
-
-
-@dataclass
-class Loaded:
-    """A live session as this request read it."""
-
-    record: Record
-    copies: Copies
-    #: When it was read, in seconds since the epoch.
-    at: float
-
-    @property
-    def key(self) -> str:
-        """Its storage key."""
-        return self.copies.key
-
-    @property
-    def last_accessed(self) -> float:
-        """When the session was last used before this request, in seconds since the epoch."""
-        idle = max(self.copies.whole_life(self.record, self.at) - self.copies.remaining, 0)
-        return min(self.at, max(self.at - idle, self.record.created))
-
-
-class Authority(NamedTuple):
-    """The copy whose compare-and-swap decides."""
-
-    node: str
-    #: The record to build on: it names the node, in a new epoch if it has just taken over.
-    base: Record
-
-
-class Location(NamedTuple):
-    """Where a session lies."""
-
-    #: Its point on the ring, 0 to below 1.
-    point: float
-    #: Names of the nodes that hold its copies, first copy first.
-    copies: tuple[str, ...]
 
 
 class Store:

@@ -11,7 +11,8 @@ from typing import NamedTuple
 from ..errors import StoreUnavailableError
 from ..record import Changes, Record, contains, remember
 from .commands import Failed, Refused, Stored
-from .store import Absent, Authority, Loaded, Store
+from .outcomes import Absent, Authority, Loaded
+from .store import Store
 
 
 class Again(NamedTuple):

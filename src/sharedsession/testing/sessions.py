@@ -17,7 +17,7 @@ from ..exchange import Visit
 from ..ids import BadId
 from ..memcached.commands import Answer, Command, Failed, Transport
 from ..memcached.health import AlwaysUp
-from ..memcached.store import Loaded
+from ..memcached.outcomes import Loaded
 from ..memory import MemoryTransport
 from ..session import Session
 from ..stats import Stats
