@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, TypeVar
 
@@ -110,6 +111,9 @@ class Request(Life):
         self._attributes.changes()
 
     def transaction(self, fn: Callable[[], T]) -> T:
+        raise NotImplementedError
+
+    def lock(self, timeout: float | None) -> AbstractContextManager[None]:
         raise NotImplementedError
 
     def commit_over(self, stored: Record, writer: int) -> Changes:

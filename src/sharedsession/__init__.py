@@ -9,6 +9,7 @@ from .discovery import DnsNodes
 from .errors import (
     ConfigError,
     HeadersSentError,
+    SessionLockedError,
     SessionTooLargeError,
     SharedSessionError,
     StoreError,
@@ -26,6 +27,7 @@ __all__ = [
     "HeadersSentError",
     "Session",
     "SessionConfig",
+    "SessionLockedError",
     "SessionMiddleware",
     "SessionTooLargeError",
     "SharedSessionError",

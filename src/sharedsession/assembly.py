@@ -154,6 +154,7 @@ def assemble(
         empty_when_unavailable=config.on_unavailable == "empty",
         end_when_emptied=end_when_emptied,
         beyond_cookies=tracking.needs_entry,
+        lock_timeout=config.lock_timeout,
     )
     built = Policy(
         manager,
@@ -162,6 +163,7 @@ def assemble(
         slide_always=config.slide_always,
         save_on_5xx=config.save_on_5xx,
         ignore_paths=config.ignore_paths,
+        locks_writes=config.locking == "writes",
         **policy,
     )
     membership = _membership(config, reach, cluster)

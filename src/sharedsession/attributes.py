@@ -8,6 +8,9 @@ from typing import Any
 from .record import Changes
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
 
+#: How the names of the library's own attributes begin: the application neither sees nor sets them.
+OWN = "\0"
+
 
 class Attributes:
     """The stored attributes with this request's changes over them.
@@ -39,8 +42,11 @@ class Attributes:
             return self._values[name]
         if name in self._deleted or name in self.undecodable:
             raise KeyError(name)
+        payload = self._base[name]
+        if name.startswith(OWN):
+            raise KeyError(name)
         try:
-            value = self._values[name] = self._codec.decode(self._base[name])
+            value = self._values[name] = self._codec.decode(payload)
         except UnknownTypeError:
             self.undecodable.add(name)
             raise KeyError(name) from None
@@ -54,6 +60,8 @@ class Attributes:
         """
         if not isinstance(name, str):
             raise TypeError(f"session attributes are named by text, not {type(name).__name__} ({name!r})")
+        if name.startswith(OWN):
+            raise TypeError(f"session attribute {name!r}: names that begin with NUL are the library's own")
         self._codec.check(name, value)
         self._values[name] = value
         self._written.add(name)
@@ -83,7 +91,7 @@ class Attributes:
     def names(self) -> Iterator[str]:
         """Yield the name of every attribute that can be read."""
         for name in [*self._base, *(name for name in self._values if name not in self._base)]:
-            if name not in self._deleted and self._readable(name):
+            if name not in self._deleted and not name.startswith(OWN) and self._readable(name):
                 yield name
 
     def touched(self) -> bool:

@@ -69,7 +69,8 @@ def _create(state: State, changes: Changes) -> bool:
 
 def _merge(state: State, changes: Changes) -> bool:
     """Merge the changes into every copy."""
-    return not changes or _adopt(state, state.manager.store.commit(_known(state), changes), changes)
+    store = state.hold or state.manager.store
+    return not changes or _adopt(state, store.commit(_known(state), changes), changes)
 
 
 def _reissue(state: State, changes: Changes) -> bool:
@@ -87,7 +88,10 @@ def _move(state: State, changes: Changes) -> bool:
     state.moving = False
     state.changed_id = True
     state.manager.stats.count("id_changes")
-    return _adopt(state, state.manager.store.move(_known(state), new_id.key, changes), changes)
+    found: Loaded | Absent = _known(state) if state.hold is None else state.hold.confirm(_known(state))
+    if isinstance(found, Loaded):
+        found = state.manager.store.move(found, new_id.key, changes)
+    return _adopt(state, found, changes)
 
 
 def _end(state: State, changes: Changes) -> bool:
@@ -96,6 +100,9 @@ def _end(state: State, changes: Changes) -> bool:
         state.manager.store.end(state.ending[0])
         del state.ending[0]
         state.manager.stats.count("ended")
+    if state.hold is not None and state.loaded is None:
+        state.hold.forget()
+        state.hold = None
     return True
 
 
@@ -126,13 +133,18 @@ def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
         if state.loaded is not None:
             _settled(state, state.loaded, changes)
         return False
-    state.loaded = outcome
+    state.go_on(outcome)
     _settled(state, outcome, changes)
     return True
 
 
 def _settled(state: State, loaded: Loaded, changes: Changes) -> None:
     state.moving = state.ensured = False
+    if state.hold is not None:
+        state.hold.follow(loaded)
+        if state.releasing:
+            state.hold.forget()
+            state.hold = None
     state.attributes.rebase(loaded.record.live, changes)
 
 

@@ -155,6 +155,10 @@ class SessionConfig:
     timeout: float = 0.5
     #: "error": 503 while memcached is away. "empty": reads see an empty session, writes still raise.
     on_unavailable: str = "error"
+    #: "writes": POST, PUT, PATCH and DELETE requests that use the session have it for themselves, one after the other.
+    locking: str = "none"
+    #: Seconds to wait for a session's lock before the answer is 503.
+    lock_timeout: float = 10.0
     #: Path prefixes (below the mount point) whose requests get no session.
     ignore_paths: tuple[str, ...] = ()
     #: Save the session also when the response's status is 5xx.
@@ -218,7 +222,7 @@ class SessionConfig:
         _require_seconds("nodes_interval", self.nodes_interval, optional=False)
         _require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
         _require_seconds("max_lifetime", self.max_lifetime, optional=True)
-        for name in ("connect_timeout", "timeout"):
+        for name in ("connect_timeout", "timeout", "lock_timeout"):
             value = getattr(self, name)
             ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 60
             _require(ok, name, f"{value!r} is not a number of seconds above 0 and at most 60")
@@ -244,6 +248,7 @@ class SessionConfig:
             "on_unavailable",
             f"{self.on_unavailable!r} is not 'error' or 'empty'",
         )
+        _require(self.locking in ("none", "writes"), "locking", f"{self.locking!r} is not 'none' or 'writes'")
         self._check_tracking()
         _require_list("ignore_paths", self.ignore_paths, "path prefixes")
         for path in self.ignore_paths:

@@ -59,6 +59,13 @@ class StoreUnavailableError(StoreError, ServiceUnavailable):
         return f"{self.reason} ({detail})" if detail else self.reason
 
 
+class SessionLockedError(StoreUnavailableError):
+    """The session's lock could not be had in time, or was lost; nothing was stored, and the client gets a 503.
+
+    Raised where a session is used under `locking="writes"` or in `session.lock()`.
+    """
+
+
 class SessionTooLargeError(StoreError):
     """memcached refused the session because it is over the server's item limit (1 MiB unless started with -I).
 

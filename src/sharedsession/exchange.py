@@ -17,6 +17,9 @@ from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
 from .tracking.tracking import Tracking, protect
 from .view import OriginOf, RequestView, origin_of
 
+#: Methods of requests that may write (RFC 9110 9.2.1 calls the others safe; RFC 5789 adds PATCH).
+_WRITES = frozenset(["POST", "PUT", "PATCH", "DELETE"])
+
 
 class Predecessor(Protocol):
     """Another library, whose sessions lie in signed cookies and are taken over."""
@@ -42,6 +45,7 @@ class Policy:
         ignore_paths: path prefixes whose requests get no session.
         session_class: makes what the application gets.
         max_age: seconds the client keeps this session's id, None for the configured age.
+        locks_writes: a request that may write has the session for itself.
         predecessor: whose sessions are taken over; None: nobody's.
     """
 
@@ -56,6 +60,7 @@ class Policy:
         ignore_paths: tuple[str, ...] = (),
         session_class: Callable[[LifeOfSession], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
+        locks_writes: bool = False,
         predecessor: Predecessor | None = None,
     ) -> None:
         self.manager = manager
@@ -66,6 +71,7 @@ class Policy:
         self.ignore_paths = ignore_paths
         self.session_class = session_class
         self.max_age = max_age
+        self.locks_writes = locks_writes
         self.predecessor = predecessor
 
     def ignores(self, path: str) -> bool:
@@ -150,6 +156,7 @@ class Exchange(Visit):
             lambda: tracking.resolve(view, trail),
             lambda: view.slide,
             lambda: predecessor.find(view.cookies) if predecessor else None,
+            lambda: policy.locks_writes and view.method in _WRITES,
         )
         self._open(policy, life)
 
@@ -170,7 +177,11 @@ class Exchange(Visit):
 
     def _commit(self, life: Life, status: int, headers: Headers) -> None:
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
-        update = life.finish(save=not self._abandoned)
+        try:
+            update = life.finish(save=not self._abandoned)
+        finally:
+            if life.releasing:
+                life.abandon()
         self._policy.tracking.apply(self._aged(update), self._view, headers)
         if life.superseded and not self._abandoned:
             self._delete_former(headers)
@@ -181,6 +192,10 @@ class Exchange(Visit):
         for cookie in predecessor.deletion() if predecessor is not None else ():
             headers.append(("Set-Cookie", cookie))
             forbid_shared_caching(headers)
+
+    def abandon(self) -> None:
+        """Give up a lock: nothing of the request is going to be saved."""
+        self._life.abandon()
 
     def commit_late(self) -> None:
         """Save what changed since the headers left.

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from .attributes import Attributes
@@ -31,8 +31,11 @@ class Life(State):
         requested: Callable[[], Iterable[Requested]],
         slide: Callable[[], bool],
         former: Callable[[], FormerSession | None] = no_former_session,
+        exclusive: Callable[[], bool] = bool,
     ) -> None:
-        super().__init__(manager, requested, slide, former)
+        super().__init__(manager, requested, slide, former, exclusive)
+        # Blocks of `lock()` that the application is in.
+        self._locked = 0
         # What the client must be told of commits before the headers leave.
         self._owed = Tell.NOTHING
         # The well-signed ids of a request that has not touched its session, once asked for.
@@ -155,6 +158,30 @@ class Life(State):
             self.start()
         raise StoreUnavailableError("the transaction met another one every time")
 
+    @contextmanager
+    def lock(self, timeout: float | None) -> Iterator[None]:
+        """Have the session for this request alone, and its newest state; save it at the end."""
+        first = self.hold is None
+        if first:
+            self.commit()
+            _ = self.attributes
+            self.guarded(lambda: self.take_lock(timeout))
+            self.start()
+        self._locked += 1
+        try:
+            yield
+            if first:
+                self.releasing = True
+                self.commit()
+        except BaseException:
+            self.start()
+            if first:
+                self.abandon()
+            raise
+        finally:
+            self._locked -= 1
+            self.releasing = False
+
     def _decide(self, attempts: Transaction) -> Again | None:
         """Store what the function changed; say on what it must run again if somebody came first."""
         changes = self.changes()
@@ -186,6 +213,8 @@ class Life(State):
             StoreUnavailableError, SessionTooLargeError: the session was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
+        # A block of lock() that is still open, in a body that is being sent, ends it itself.
+        self.releasing = not self._locked
         update = commit(self) if save else NOTHING
         owed, self._owed = self._owed, Tell.NOTHING
         if owed is Tell.ID and self.session_id is None:

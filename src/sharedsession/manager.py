@@ -31,6 +31,7 @@ class Manager:
         sticky: re-issue an id that arrives with another node's route.
         empty_when_unavailable: reads see an empty session while the store is away.
         end_when_emptied: a session whose last attribute was deleted ends (Flask's rule).
+        lock_timeout: seconds to wait for a session's lock.
         beyond_cookies: ids may come by URL or form too; one that has come back in a cookie then counts only there.
     """
 
@@ -47,6 +48,7 @@ class Manager:
         empty_when_unavailable: bool = False,
         end_when_emptied: bool = False,
         beyond_cookies: bool = False,
+        lock_timeout: float = 10.0,
     ) -> None:
         self.store = store
         self.ids = ids
@@ -58,6 +60,7 @@ class Manager:
         self.empty_when_unavailable = empty_when_unavailable
         self.end_when_emptied = end_when_emptied
         self.beyond_cookies = beyond_cookies
+        self.lock_timeout = lock_timeout
         self._routed = self._strayed = 0
 
     def note_route(self, session_id: SessionId) -> None:

@@ -136,6 +136,13 @@ class Response:
         """Call the application, commit, and return the body."""
         self._watch_file_wrapper()
         try:
+            return self._run(app)
+        except BaseException:
+            self._exchange.abandon()
+            raise
+
+    def _run(self, app: WSGIApplication) -> Iterable[bytes]:
+        try:
             body = app(self._environ, self.start)
         except StoreUnavailableError:
             if self._left:
@@ -193,6 +200,7 @@ class Response:
     def refuse(self) -> Iterable[bytes]:
         """Answer 503: memcached is away. The client keeps its cookie and tries again."""
         self._replaced = True
+        self._exchange.abandon()
         body = self.unavailable()
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
@@ -254,6 +262,8 @@ class Response:
         """Save what changed while the body was sent."""
         if self._left and not self._replaced:
             self._exchange.commit_late()
+        else:
+            self._exchange.abandon()
 
 
 class _Body:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any, Protocol, Self, TypeVar
 
 from .attributes import Attributes
@@ -63,6 +64,8 @@ class Life(Protocol):
     def check_values(self) -> None: ...
 
     def transaction(self, fn: Callable[[], T]) -> T: ...
+
+    def lock(self, timeout: float | None) -> AbstractContextManager[None]: ...
 
 
 class Session(MutableMapping[str, Any]):
@@ -244,3 +247,24 @@ class Session(MutableMapping[str, Any]):
             StoreUnavailableError: it was not saved on enough copies; whether on any, nobody can say.
         """
         return self._life.transaction(lambda: fn(self))
+
+    @contextmanager
+    def lock(self, timeout: float | None = None) -> Iterator[Self]:
+        """Have the session for this request alone while a block runs; the block sees its newest state.
+
+            with session.lock():
+                session["n"] += 1
+
+        What was changed before is saved first, and what the block changes is saved at its end; if it raises, nothing
+        of it is saved. The lock keeps out those who ask for it too (this, and `locking="writes"`), not others. It is
+        renewed while it is held; when its holder dies, it is free after five seconds. Blocks may be nested.
+
+        Args:
+            timeout: seconds to wait for it; None: `lock_timeout`.
+
+        Raises:
+            SessionLockedError: others had it all that time, or it was lost; nothing of the block is saved.
+            StoreUnavailableError: memcached is away.
+        """
+        with self._life.lock(timeout):
+            yield self

@@ -9,6 +9,7 @@ from .attributes import Attributes
 from .dialogue import FormerSession, Requested, Source
 from .errors import StoreUnavailableError
 from .ids import SessionId
+from .lock import LOCK, SessionLock
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
 from .record import Changes
@@ -32,6 +33,7 @@ class State:
         requested: returns the ids the client showed, best first.
         slide: says whether the load starts the idle time anew.
         former: returns the session that another library left with the client, to be taken over.
+        exclusive: says whether this request must have the session for itself.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class State:
         requested: Callable[[], Iterable[Requested]],
         slide: Callable[[], bool],
         former: Callable[[], FormerSession | None] = no_former_session,
+        exclusive: Callable[[], bool] = bool,
     ) -> None:
         self.available: bool = True
         self.accessed: bool = False
@@ -51,6 +54,10 @@ class State:
         self._requested = requested
         self._slide = slide
         self._former = former
+        self._exclusive = exclusive
+        #: The lock, while this request has the session for itself; and that the next commit gives it up.
+        self.hold: SessionLock | None = None
+        self.releasing: bool = False
         self.opened: Attributes | None = None
         self.loaded: Loaded | None = None
         self.session_id: SessionId | None = None
@@ -105,10 +112,37 @@ class State:
     def changes(self) -> Changes:
         """Return what this request changed, encoded."""
         changes = self.attributes.changes()
+        if self.hold is not None and self.releasing and self.loaded is not None:
+            changes = changes._replace(deleted=changes.deleted | {LOCK})
         binds = self.manager.beyond_cookies and self.came_by == "cookie" and self.loaded is not None
         if binds and self.loaded and not self.loaded.record.cookie_only:
             return changes._replace(cookie_only=True)
         return changes
+
+    def take_lock(self, timeout: float | None = None) -> None:
+        """Have the session for this request alone from now on; a new one is so anyway.
+
+        Raises:
+            SessionLockedError: others had it for `timeout` seconds (None: as configured).
+        """
+        if self.loaded is None:
+            return
+        manager = self.manager
+        hold = SessionLock(manager.store, manager.stats, manager.clock)
+        outcome = hold.acquire(self.loaded, manager.lock_timeout if timeout is None else timeout)
+        if isinstance(outcome, Loaded):
+            self.hold = hold
+            self.go_on(outcome)
+        else:
+            manager.stats.count(f"late_{outcome.why.value}")
+            self.go_on(None)
+            self.gone = True
+
+    def abandon(self) -> None:
+        """Let others have the session; what was not saved is not saved."""
+        hold, self.hold = self.hold, None
+        if hold is not None:
+            hold.release()
 
     def start(self) -> None:
         """Begin with what is stored, and nothing changed."""
@@ -169,6 +203,8 @@ class State:
         try:
             self._load()
             self._take_over()
+            if self._exclusive():
+                self.take_lock()
         except StoreUnavailableError as error:
             self.fail(error)
             if not self.manager.empty_when_unavailable:

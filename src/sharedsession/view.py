@@ -12,7 +12,15 @@ Environ = dict[str, Any]
 
 _FORWARDED = "HTTP_X_FORWARDED_"
 _KEPT = frozenset(
-    ["HTTP_COOKIE", "HTTP_USER_AGENT", "CONTENT_TYPE", "HTTP_SEC_FETCH_SITE", "SERVER_NAME", "SERVER_PORT"]
+    [
+        "REQUEST_METHOD",
+        "HTTP_COOKIE",
+        "HTTP_USER_AGENT",
+        "CONTENT_TYPE",
+        "HTTP_SEC_FETCH_SITE",
+        "SERVER_NAME",
+        "SERVER_PORT",
+    ]
 )
 
 
@@ -61,6 +69,11 @@ class RequestView:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
         kept = {name: value for name, value in self._environ.items() if name in _KEPT or name.startswith(_FORWARDED)}
         self._environ = kept
+
+    @property
+    def method(self) -> str:
+        """The request's method."""
+        return str(self._environ.get("REQUEST_METHOD", ""))
 
     @property
     def cookies(self) -> str:

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 
 from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from ..stats import logger
 from .commands import Delete, Refused, Stored
 from .copies import Cluster, Copies, Standing, read_together
 from .outcomes import UNKNOWN, Absence, Absent, Authority, Loaded, Location
@@ -72,6 +73,14 @@ class Store:
         if asked is not None and (ttl != asked or not touched):
             copies.prolong(ttl)
         return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
+
+    def peek(self, key: str) -> Record | None:
+        """Return what stands under a key, without repairing or prolonging anything; None if nothing does.
+
+        Raises:
+            StoreUnavailableError: as for `load`.
+        """
+        return Copies(self._cluster, key).read(None)
 
     def find(self, key: str) -> Loaded | Absent:
         """Load a session wherever it has moved to; its idle time goes on.
@@ -141,7 +150,7 @@ class Store:
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
             return self._follow(fresh, changes, stamp)
-        record = settle(self._cluster, fresh.copies, fresh.record, self.adding(changes, stamp))
+        record = settle(self._cluster, fresh.copies, fresh.record, self._noticing(loaded.record, changes, stamp))
         if record.state:
             return self._follow(self.absent(record), changes, stamp)
         return Loaded(record, fresh.copies, self._cluster.clock())
@@ -306,6 +315,22 @@ class Store:
         """Return the function that merges changes into a record, unless that is no longer live."""
         now = self._now()
         return lambda base: base if base.state else apply(base, changes, stamp, now)
+
+    def _noticing(self, known: Record, changes: Changes, stamp: Stamp) -> Change:
+        """Return the same, which also notices what others have written to these attributes since `known` was read."""
+        add = self.adding(changes, stamp)
+        noticed: set[str] = set()
+
+        def change(base: Record) -> Record:
+            for name in {*changes.values, *changes.deleted} - noticed:
+                entry = base.entries.get(name)
+                if entry is not None and entry != known.entries.get(name) and entry.writer != stamp.writer:
+                    noticed.add(name)
+                    self._cluster.stats.count("overwrites")
+                    logger.debug("two requests wrote session attribute %r at the same time; one value stands", name)
+            return add(base)
+
+        return change
 
     def stamp(self, record: Record) -> Stamp:
         """Return the stamp of a change by one who has read `record`."""
