@@ -40,6 +40,6 @@ def tests(session: nox.Session, versions: list[str]) -> None:
 
 def _tools() -> list[str]:
     """Return the pins of everything but the frameworks."""
-    free = {requirement.partition("=")[0] for requirement in OLDEST} | {"setuptools"}
+    free = {requirement.partition("=")[0] for requirement in OLDEST}
     lines = Path("constraints.txt").read_text().splitlines()
     return [line for line in lines if "==" in line and line.partition("==")[0].lower() not in free]
