@@ -10,8 +10,8 @@ Django's own session middleware.
 
 from __future__ import annotations
 
-from .middleware import SharedSessionMiddleware, get_session
-from .options import current_parts
+from .middleware import SharedSessionMiddleware, encode_url, get_session, hidden_field
+from .options import Project, project
 from .session import SessionStore
 
-__all__ = ["SessionStore", "SharedSessionMiddleware", "current_parts", "get_session"]
+__all__ = ["Project", "SessionStore", "SharedSessionMiddleware", "encode_url", "get_session", "hidden_field", "project"]

@@ -7,8 +7,8 @@ from django.core import checks
 from django.core.handlers.wsgi import WSGIHandler
 
 from ..middleware import LENDERS
-from .checks import check_settings
-from .options import lend
+from .checks import check_deployment, check_settings
+from .options import project
 
 
 class SharedSessionConfig(AppConfig):
@@ -16,9 +16,10 @@ class SharedSessionConfig(AppConfig):
 
     name = "sharedsession.django"
     label = "sharedsession"
-    verbose_name = "Shared sessions"
+    verbose_name: str = "Shared sessions"
 
     def ready(self) -> None:
         """Register what belongs to the process, once."""
         checks.register(check_settings, "sharedsession")
-        LENDERS[WSGIHandler] = lend
+        checks.register(check_deployment, "sharedsession", deploy=True)
+        LENDERS[WSGIHandler] = project.lend

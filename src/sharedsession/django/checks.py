@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from importlib import import_module
 from typing import Any
 
 from django.apps import AppConfig
@@ -10,13 +12,15 @@ from django.conf import settings
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core import checks
 from django.core.checks import CheckMessage, Error
+from django.core.exceptions import ImproperlyConfigured
 from django.utils.module_loading import import_string
 
 from ..config import SessionConfig
 from ..errors import ConfigError
 from ..middleware import SessionMiddleware as WsgiMiddleware
 from .middleware import SharedSessionMiddleware
-from .options import DJANGOS, SETTING, read_config
+from .options import SETTING, read_config, setting_of
+from .session import SessionStore
 
 ENGINE = "sharedsession.django"
 MIDDLEWARE = "sharedsession.django.SharedSessionMiddleware"
@@ -39,23 +43,34 @@ def check_settings(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> 
     return [*_check_options(), *_check_engine(), *_check_middleware(), *_check_without_effect()]
 
 
+def check_deployment(app_configs: Sequence[AppConfig] | None = None, **_: Any) -> list[CheckMessage]:
+    """Return what is not fit for production (`manage.py check --deploy`)."""
+    with suppress(ConfigError, ImproperlyConfigured):  # said by `check_settings`
+        if read_config().nodes is None:
+            return [
+                checks.Warning(
+                    "No memcached nodes are configured: sessions are kept in one process and end with it.",
+                    hint=f"Write {SETTING} = {{'nodes': 'n1:10.0.0.1:11211 n2:10.0.0.2:11211'}}.",
+                    id="sharedsession.W001",
+                )
+            ]
+    return []
+
+
 def _check_options() -> Iterator[CheckMessage]:
     try:
         config = read_config()
     except ConfigError as error:
-        yield Error(f"{_where(error.option)}: {error}", id="sharedsession.E001")
+        yield Error(f"{error}.", hint=f"Correct it in the setting {setting_of(error.option)}.", id="sharedsession.E001")
         return
-    if config.nodes is None and not settings.DEBUG:
-        yield checks.Warning(
-            "No memcached nodes are configured: sessions are kept in one process and end with it.",
-            hint=f"Write {SETTING} = {{'nodes': 'n1:10.0.0.1:11211 n2:10.0.0.2:11211'}}.",
-            id="sharedsession.W001",
-        )
+    except ImproperlyConfigured as error:  # no SECRET_KEY
+        yield Error(str(error), hint="Write SECRET_KEY = ..., the same on every node.", id="sharedsession.E001")
+        return
     if "form" in config.tracking and not _is_wrapped():
         yield checks.Warning(
             "Form tracking needs sharedsession.SessionMiddleware around the WSGI application as well: the body of a "
             "request is bound before MIDDLEWARE runs.",
-            hint="In wsgi.py: application = SessionMiddleware(get_wsgi_application())",
+            hint="In wsgi.py, which WSGI_APPLICATION names: application = SessionMiddleware(get_wsgi_application())",
             id="sharedsession.W002",
         )
     yield from _check_cookie_age(config)
@@ -71,10 +86,6 @@ def _check_cookie_age(config: SessionConfig) -> Iterator[CheckMessage]:
         )
 
 
-def _where(option: str) -> str:
-    return f"settings.{DJANGOS.get(option, SETTING)}" if option != SETTING else "settings"
-
-
 def _is_wrapped() -> bool:
     path: str = getattr(settings, "WSGI_APPLICATION", None) or ""
     try:
@@ -84,10 +95,14 @@ def _is_wrapped() -> bool:
 
 
 def _check_engine() -> Iterator[CheckMessage]:
-    if settings.SESSION_ENGINE != ENGINE:
+    try:
+        engine = import_module(settings.SESSION_ENGINE).SessionStore
+    except (ImportError, AttributeError):
+        engine = None
+    if not (isinstance(engine, type) and issubclass(engine, SessionStore)):
         yield Error(
-            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, so client.session, force_login and commands would use "
-            "other sessions than requests do.",
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, so sessions would not be kept here, or client.session, "
+            "force_login and commands would use other sessions than requests do.",
             hint=f"Write SESSION_ENGINE = {ENGINE!r}.",
             id="sharedsession.E002",
         )

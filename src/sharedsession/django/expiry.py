@@ -45,4 +45,4 @@ def cookie_age(session: Session) -> int | None:
     if ends_with_browser(expiry):
         return None
     left = seconds_left(expiry)
-    return session.max_inactive_interval if left is None else max(left, 0)
+    return (session.max_inactive_interval or FOREVER) if left is None else max(left, 0)

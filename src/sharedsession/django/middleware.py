@@ -2,22 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TYPE_CHECKING, Any, NoReturn, cast
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from asgiref.sync import sync_to_async
-from django.contrib.sessions.backends.base import UpdateError
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.core.exceptions import DisallowedHost
-from django.http import FileResponse, HttpResponse, StreamingHttpResponse
+from django.http import HttpResponse
+from django.utils.safestring import SafeString
 
-from ..errors import RETRY_AFTER, ConfigError, StoreUnavailableError
-from ..exchange import Exchange, Policy
+from ..errors import ConfigError, StoreUnavailableError
+from ..exchange import Exchange, Policy, Visit
 from ..middleware import EXCHANGE_KEY, IGNORED_KEY, refuse_several_processes
 from ..view import Origin
 from .options import current_parts
+from .response import commit, unavailable
 from .session import SessionStore
 
 if TYPE_CHECKING:
@@ -33,28 +36,41 @@ class SharedSessionMiddleware(SessionMiddleware):
     the WSGI application, this takes over its session.
     """
 
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        super().__init__(get_response)
+        self._store_class = _store_class(self.SessionStore)
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
+        """Serve one request."""
+        try:
+            return super().__call__(request)
+        except BaseException:
+            _abandon(request)
+            raise
+
+    async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
+        """Serve one request; it is cancelled when the client leaves, and then no response comes by."""
+        try:
+            return await super().__acall__(request)
+        except BaseException:
+            await sync_to_async(_abandon)(request)
+            raise
+
     def process_request(self, request: HttpRequest) -> None:
         """Open the session; asks the store nothing."""
+        if self._store_class is None:
+            super().process_request(request)
+            return
         parts = current_parts()
-        if request.META.get(IGNORED_KEY) or parts.policy.ignores(request.path_info):
+        if request.META.get(IGNORED_KEY):
             request.session = IgnoredStore()
             return
-        if parts.config.nodes is None and _is_told_by_server(request):
+        ignored = parts.policy.ignores(request.path_info)
+        if parts.config.nodes is None and not ignored and _is_told_by_server(request):
             refuse_several_processes(request.META)
-        exchange = request.META.get(EXCHANGE_KEY)
-        if exchange is None:
-            exchange = self._enter(request, parts.policy)
-        request.session = SessionStore(exchange=exchange)
-
-    def _enter(self, request: HttpRequest, policy: Policy) -> Exchange:
-        """Open an exchange where no WSGI middleware has; take ids out of the URL before it is resolved."""
-        path = request.path_info
-        exchange = Exchange(policy, request.META, lambda _: _origin(request, policy))
-        stripped = request.META.get("PATH_INFO", path)
-        if policy.tracking.needs_entry and stripped != path:
-            request.path = request.path.removesuffix(path) + stripped
-            request.path_info = stripped
-        return exchange
+        exchange = request.META.get(EXCHANGE_KEY) or _enter(request, parts.policy)
+        _show_cookie(request)
+        request.session = IgnoredStore() if ignored else self._store_class(exchange=exchange)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """Answer 503 when memcached was away in the view."""
@@ -73,32 +89,26 @@ class SharedSessionMiddleware(SessionMiddleware):
         if not isinstance(store, SessionStore) or store.exchange is None:
             return super().process_response(request, response)  # the application put another one there
         try:
-            return self._commit(store, store.exchange, response, wrapped=EXCHANGE_KEY in request.META)
+            return commit(request, response, store, store.exchange)
         except StoreUnavailableError:
+            store.exchange.abandon()
             return unavailable()
         except UpdateError:
+            store.exchange.abandon()
             raise SessionInterrupted(
                 "The request's session was ended before the request completed. "
                 "The user may have logged out in a concurrent request, for example."
             ) from None
 
-    def _commit(
-        self, store: SessionStore, exchange: Exchange, response: HttpResponse, *, wrapped: bool
-    ) -> HttpResponse:
-        if response.status_code == 500 and exchange.failure is not None:
-            return unavailable()
-        store.prepare()
-        headers = list(response.items())
-        if not wrapped:
-            exchange.commit(response.status_code, headers)
-        elif response.status_code < 500:
-            exchange.save()
-        if exchange.lost:
-            raise UpdateError
-        if not wrapped:
-            _apply(headers, response)
-            _save_at_end(response, exchange)
-        return response
+
+def _store_class(engine: type[SessionBase]) -> type[SessionStore] | None:
+    """Return the class of `request.session`: the engine's, if it is a kind of ours; None: leave it all to Django.
+
+    The latter where SESSION_ENGINE names another engine on purpose, as a test may do.
+    """
+    if issubclass(engine, SessionStore):
+        return engine
+    return None if settings.is_overridden("SESSION_ENGINE") else SessionStore
 
 
 class IgnoredStore(SessionStore):
@@ -110,20 +120,46 @@ class IgnoredStore(SessionStore):
     _session = property(_get_session)
 
     @property
+    def visit(self) -> Visit:
+        """There is none."""
+        return _refuse()
+
+    @property
     def session_key(self) -> None:
         """There is none."""
         return
+
+    @property
+    def is_new(self) -> bool:
+        """True."""
+        return True
+
+    @property
+    def available(self) -> bool:
+        """False."""
+        return False
 
     def is_empty(self) -> bool:
         """Return True."""
         return True
 
 
-class _Refusing(dict[str, Any]):
-    def _fail(self, *args: object, **kwargs: object) -> NoReturn:
-        raise ConfigError("ignore_paths", "covers this request's path, so that it has no session to change")
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise ConfigError("ignore_paths", "covers this request's path, so that it has no session to change")
 
-    __setitem__ = __delitem__ = update = setdefault = clear = _fail
+
+class _Refusing(dict[str, Any]):
+    __setitem__ = __delitem__ = update = setdefault = clear = _refuse
+
+
+def _abandon(request: HttpRequest) -> None:
+    """Let others have a session that was locked: nothing of the request is going to be saved."""
+    exchange = _exchange(request)
+    if exchange is not None:
+        exchange.abandon()
+
+
+# -- for views ---------------------------------------------------------------------------------------------------------
 
 
 def get_session(request: HttpRequest) -> SessionStore:
@@ -137,17 +173,42 @@ def get_session(request: HttpRequest) -> SessionStore:
     return request.session
 
 
-def unavailable() -> HttpResponse:
-    """Return the 503: memcached is away. The client keeps its cookie and tries again."""
-    headers = {"Retry-After": str(RETRY_AFTER), "Cache-Control": "no-store"}
-    return HttpResponse(
-        StoreUnavailableError.description, status=503, content_type="text/plain; charset=utf-8", headers=headers
-    )
+def encode_url(request: HttpRequest, url: str) -> str:
+    """Return a URL of the site with the session id, for a client without cookies; see `sharedsession.encode_url`."""
+    exchange = _exchange(request)
+    return url if exchange is None else exchange.encode_url(url)
+
+
+def hidden_field(request: HttpRequest) -> SafeString:
+    """Return the hidden field to be the first in a POST form, for a client without cookies; empty for any other."""
+    exchange = _exchange(request)
+    return SafeString("" if exchange is None else exchange.hidden_field())
+
+
+def _exchange(request: HttpRequest) -> Exchange | None:
+    session = getattr(request, "session", None)
+    return session.exchange if isinstance(session, SessionStore) else None
+
+
+# -- on the way in -----------------------------------------------------------------------------------------------------
 
 
 def _is_told_by_server(request: HttpRequest) -> bool:
     """Say whether a server tells if it runs several processes: ASGI does not, and Django's test client makes it up."""
     return type(request.META.get("wsgi.input")).__module__ not in ("builtins", "django.test.client")
+
+
+def _enter(request: HttpRequest, policy: Policy) -> Exchange:
+    """Open an exchange where no WSGI middleware has; take ids out of the URL before it is resolved."""
+    meta = request.META
+    # No form is looked into here: Django took hold of the body before any middleware ran.
+    content_type = meta.pop("CONTENT_TYPE", None)
+    exchange = Exchange(policy, meta, lambda _: _origin(request, policy))
+    if content_type is not None:
+        meta["CONTENT_TYPE"] = content_type
+    request.path = policy.tracking.strip_path(request.path)
+    request.path_info = policy.tracking.strip_path(request.path_info)
+    return exchange
 
 
 def _origin(request: HttpRequest, policy: Policy) -> Origin:
@@ -161,37 +222,10 @@ def _origin(request: HttpRequest, policy: Policy) -> Origin:
     return Origin(request.scheme or "http", host, mount, path)
 
 
-def _apply(headers: list[tuple[str, str]], response: HttpResponseBase) -> None:
-    """Bring the headers over; Django keeps cookies apart."""
-    for name, value in headers:
-        if name == "Set-Cookie":
-            response.cookies.load(value)
-        elif response.headers.get(name) != value:
-            response.headers[name] = value
-
-
-def _save_at_end(response: HttpResponseBase, exchange: Exchange) -> None:
-    """Save what the body of a streaming response changes while it is sent."""
-    if not isinstance(response, StreamingHttpResponse) or isinstance(response, FileResponse):
-        return
-    exchange.headers_sent()
-    content = response.streaming_content
-    if response.is_async:
-        response.streaming_content = _saving_async(cast("AsyncIterator[bytes]", content), exchange)
-    else:
-        response.streaming_content = _saving(cast("Iterator[bytes]", content), exchange)
-
-
-def _saving(content: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
-    try:
-        yield from content
-    finally:
-        exchange.commit_late()
-
-
-async def _saving_async(content: AsyncIterator[bytes], exchange: Exchange) -> AsyncIterator[bytes]:
-    try:
-        async for piece in content:
-            yield piece
-    finally:
-        await sync_to_async(exchange.commit_late)()
+def _show_cookie(request: HttpRequest) -> None:
+    """Let an id that other middleware, or a test, has put into request.COOKIES count, as in Django."""
+    name = settings.SESSION_COOKIE_NAME
+    value = vars(request).get("COOKIES", {}).get(name)  # not there before somebody has asked for it
+    header = request.META.get("HTTP_COOKIE", "")
+    if value and f"{name}={value}" not in header:
+        request.META["HTTP_COOKIE"] = f"{name}={value}; {header}"

@@ -13,7 +13,9 @@ from django.core.signals import setting_changed
 
 from ..assembly import Parts, assemble
 from ..config import SessionConfig
+from ..diagnostics import Diagnostics
 from ..errors import ConfigError
+from ..session import Session
 from ..settings import SETTING_PREFIX, build_config, read_environment
 from .expiry import cookie_age
 
@@ -83,74 +85,97 @@ def _is_set(name: str) -> bool:
     return bool(settings.is_overridden(name))
 
 
-class _Current:
-    """The parts of this process, built at the first use and again when a test changes the settings."""
+class DjangoSession(Session):
+    """The library's session, under Django's."""
+
+    def tell_again(self) -> None:
+        """Send the client its id once more with the response: for how long it is to keep that has changed."""
+        self._life.tell_again()
+
+
+class Project(Diagnostics):
+    """The sessions of this Django project in this process: what `stats()`, `health()` and the like tell of them.
+
+    It is what `sharedsession.testing.in_memory` is given; a change of settings during such a block counts after it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.RLock()
-        self._parts: Parts | None = None
-        self._former: Parts | None = None
+        #: What the settings ask for, as they were when that was built.
+        self._built: Parts | None = None
+        self._outdated = True
+        #: What is served in its place.
+        self._instead: Parts | None = None
         self._users: list[weakref.WeakMethod[Callable[[Parts], None]]] = []
 
+    @property
     def parts(self) -> Parts:
-        return self._parts or self._build()
+        """What the sessions are made of, as the settings say now; connects to nothing.
+
+        Raises:
+            ConfigError: a setting is wrong; `manage.py check` names it too.
+        """
+        if self._instead is not None:
+            return self._instead
+        return self._build() if self._built is None or self._outdated else self._built
+
+    def serve_with(self, parts: Parts) -> None:
+        """Serve with other parts from now on, until it is called with those that the settings asked for."""
+        with self._lock:
+            self._instead = None if parts is self._built else parts
+            self._tell()
+
+    def reread(self) -> None:
+        """Build the parts anew at their next use: the settings have changed."""
+        with self._lock:
+            self._outdated = True
+            self._tell()
 
     def lend(self, use: Callable[[Parts], None]) -> None:
-        """Call `use` with the parts now, and whenever they change."""
+        """Call `use` with the parts now, and whenever they change; see `sharedsession.middleware.LENDERS`."""
         with self._lock:
-            self._users = [*(user for user in self._users if user() is not None), weakref.WeakMethod(use)]
-        use(self.parts())
+            self._users.append(weakref.WeakMethod(use))
+        use(self.parts)
 
-    def replace(self, parts: Parts | None) -> Parts | None:
-        """Serve with other parts from now on, those that the settings ask for if None; return the present ones."""
-        with self._lock:
-            former, self._parts = self._parts, parts
-            self._former = former or self._former
-            for user in self._users:
-                use = user()
-                if use is not None:
-                    use(self.parts())
-        return former
+    def _tell(self) -> None:
+        self._users = [user for user in self._users if user() is not None]
+        for use in [user() for user in self._users]:
+            if use is not None:
+                use(self.parts)
 
     def _build(self) -> Parts:
         with self._lock:
-            if self._parts is None:
+            former = self._built
+            if former is None or self._outdated:
                 config = read_config()
-                former = self._former
                 # The same nodes: their connections, or the sessions kept in this process, stay.
                 kept = former is not None and _way(former.config) == _way(config)
                 if former is not None:
                     former.stop_polling() if kept else former.close()
-                reach = former.reach if former is not None and kept else None
-                self._parts = assemble(config, reach=reach, max_age=cookie_age)
-            return self._parts
+                reach = former.reach if former and kept else None
+                self._built = assemble(config, reach=reach, session_class=DjangoSession, max_age=cookie_age)
+                self._outdated = False
+                return self._built
+            return former
 
 
 def _way(config: SessionConfig) -> object:
     return config.memcached_nodes, config.connect_timeout, config.timeout
 
 
-_CURRENT = _Current()
-
-#: Gives a WSGI middleware around Django's handler its parts; see `sharedsession.middleware.LENDERS`.
-lend = _CURRENT.lend
-#: Serve with other parts (for `sharedsession.testing`).
-replace_parts = _CURRENT.replace
+#: The sessions of this project.
+project: Project = Project()
 
 
 def current_parts() -> Parts:
-    """Return what the sessions of this process are made of, as the settings say now; connects to nothing.
-
-    Raises:
-        ConfigError: a setting is wrong; `manage.py check` names it too.
-    """
-    return _CURRENT.parts()
+    """Return what the sessions of this process are made of; see `Project.parts`."""
+    return project.parts
 
 
 def _on_setting_changed(*, setting: str, **_: object) -> None:
-    """Build anew after a change of settings (`override_settings` in tests sends this signal)."""
+    """Notice a change of settings (`override_settings` in tests sends this signal)."""
     if setting.startswith((SETTING_PREFIX.rstrip("_"), "SESSION_", "SECRET_KEY")):
-        _CURRENT.replace(None)
+        project.reread()
 
 
 setting_changed.connect(_on_setting_changed, dispatch_uid="sharedsession.django")

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any, Self, TypeVar, cast
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError, SessionBase, UpdateError
 
+from ..assembly import Parts
 from ..exchange import Exchange, Visit
 from ..session import Session
 from . import types as types  # registers Django's own
-from .expiry import EXPIRY, interval_of, is_over
-from .options import current_parts
+from .expiry import EXPIRY, ends_with_browser, interval_of, is_over
+from .options import DjangoSession, current_parts
 
 T = TypeVar("T")
 _RAISE = object()
@@ -23,7 +26,7 @@ _SHORTEST = 8
 class SessionStore(SessionBase):
     """`request.session`, and the engine's store: the shared session with everything that Django's code expects.
 
-    Besides Django's own methods there are those of `Session`: `transaction`, `ensure_id`, `is_new`, `source`,
+    Besides Django's own methods there are those of `Session`: `transaction`, `lock`, `ensure_id`, `is_new`, `source`,
     `available`, `creation_time`, `last_accessed_time`; `shared` is that session itself.
 
     Args:
@@ -37,9 +40,12 @@ class SessionStore(SessionBase):
     def __init__(self, session_key: str | None = None, *, exchange: Exchange | None = None) -> None:
         self._exchange = exchange
         self._visit: Visit | None = exchange
+        # The key that this was given; in a request the client's ids are asked in its place.
+        self._given: str | None = None
         # What "modified" was set to; None: the session knows by itself.
         self._flag: bool | None = None
         self._deleted = False
+        self._flushed_nothing = False
         self._expiry_before: object = None
         super().__init__(session_key)
         self._flag = None
@@ -51,11 +57,16 @@ class SessionStore(SessionBase):
         """The request that it belongs to; None where it stands alone."""
         return self._exchange
 
+    @cached_property
+    def _parts(self) -> Parts:
+        """The settings that this began with, though a test may have changed them since."""
+        return current_parts()
+
     @property
     def visit(self) -> Visit:
         """The session as the library opened it."""
         if self._visit is None:
-            self._visit = Visit(current_parts().policy, self._given)
+            self._visit = Visit(self._parts.policy, self._given)
         return self._visit
 
     @property
@@ -86,7 +97,7 @@ class SessionStore(SessionBase):
         self._expiry_before = session.get(EXPIRY)
         if is_over(self._expiry_before):
             session.invalidate()
-            self._save()
+            self.visit.save()
         return session
 
     # -- the key ---------------------------------------------------------------------------------------------------
@@ -121,6 +132,11 @@ class SessionStore(SessionBase):
         if self._exchange is not None:
             return not self.session_key and not self._session
         return super().is_empty()
+
+    @property
+    def flushed_nothing(self) -> bool:
+        """True when `flush` found no session and there is none yet: what the client's cookie names had ended before."""
+        return self._flushed_nothing and self.is_empty()
 
     # -- modified --------------------------------------------------------------------------------------------------
 
@@ -188,7 +204,6 @@ class SessionStore(SessionBase):
         if self.shared.is_new:
             self.create()
             return
-        self._keep_time()
         if not self._save() or (self._exchange is None and self.shared.id is None):
             raise UpdateError
 
@@ -198,7 +213,9 @@ class SessionStore(SessionBase):
         Raises:
             UpdateError: it was changed after it was deleted.
         """
-        if not self.shared.accessed:
+        if self._flag:
+            self._get_session()  # "modified = True" prolongs a session that was not looked at
+        if not self.shared.accessed or self.visit.failure is not None:
             return
         if self._flag is False:
             self.visit.revert()
@@ -208,6 +225,7 @@ class SessionStore(SessionBase):
             self._keep_time()
 
     def _save(self) -> bool:
+        self._keep_time()
         return self.visit.save()
 
     def _keep_time(self) -> None:
@@ -215,25 +233,30 @@ class SessionStore(SessionBase):
         expiry = self._session.get(EXPIRY)
         if expiry == self._expiry_before and isinstance(expiry, str):
             return  # a fixed date: said once
+        if expiry != self._expiry_before and ends_with_browser(expiry) and not self.shared.is_new:
+            # The browser's cookie may have an age, which only another cookie takes from it.
+            cast("DjangoSession", self.shared).tell_again()
         interval = interval_of(self.get_expiry_age())
         if (self.shared.max_inactive_interval or interval_of(self.get_session_cookie_age())) != interval:
             self.shared.max_inactive_interval = interval
 
     def delete(self, session_key: str | None = None) -> None:
         """End a session for good, this one if no key is given; an unknown key is no error."""
-        key = session_key or self._session_key
-        self._deleted = self._deleted or (key is not None and key == self._session_key)
+        key = session_key or self.session_key
+        self._deleted = self._deleted or (key is not None and key == self.session_key)
         if key:
-            doomed = Visit(current_parts().policy, key, slide=False)
+            doomed = Visit(self._parts.policy, key, slide=False)
             doomed.session.invalidate()
             doomed.save()
 
     def flush(self) -> None:
         """End the session for good and go on with a new, empty one: log out. Takes effect at once."""
         self._get_session()
+        nothing = self.shared.is_new
         self.shared.invalidate()
-        self._save()
-        self._given = None
+        self.visit.save()
+        self._flushed_nothing = nothing
+        self._given = self._expiry_before = None
         self._deleted = False
         self._flag = True
 
@@ -257,11 +280,12 @@ class SessionStore(SessionBase):
 
     def exists(self, session_key: str | None) -> bool:
         """Say whether there is a live session of this key; does not prolong it."""
-        return not Visit(current_parts().policy, session_key, slide=False).session.is_new
+        found = Visit(self._parts.policy, session_key, slide=False).session
+        return not (found.is_new or is_over(found.get(EXPIRY)))
 
     def load(self) -> dict[str, Any]:
         """Return what is stored now, apart from what this object holds; {} and no key when nothing is."""
-        found = Visit(current_parts().policy, self._session_key).session
+        found = Visit(self._parts.policy, self.session_key).session
         if found.is_new or is_over(found.get(EXPIRY)):
             self._session_key = None
             return {}
@@ -273,7 +297,7 @@ class SessionStore(SessionBase):
 
     def get_session_cookie_age(self) -> int:
         """Return the seconds that a session lasts unless `set_expiry` says otherwise (SESSION_COOKIE_AGE)."""
-        return current_parts().config.max_inactive_interval or interval_of(2**40)
+        return self._parts.config.max_inactive_interval or interval_of(2**40)
 
     # -- what the library adds -------------------------------------------------------------------------------------
 
@@ -309,6 +333,12 @@ class SessionStore(SessionBase):
     def transaction(self, fn: Callable[[Session], T]) -> T:
         """See `Session.transaction`: `fn` is given the library's session."""
         return self._loaded().transaction(fn)
+
+    @contextmanager
+    def lock(self, timeout: float | None = None) -> Iterator[Self]:
+        """See `Session.lock`; what the block changes is saved at its end."""
+        with self._loaded().lock(timeout):
+            yield self
 
     def __repr__(self) -> str:
         """Never show the key or a value, and never load."""
