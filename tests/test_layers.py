@@ -17,15 +17,16 @@ ROOT = Path(sharedsession.__file__).parent
 FLOORS: list[list[str]] = [
     ["memcached", "tracking", "errors", "nodelist", "discovery", "config", "settings", "ids", "record", "dialogue",
      "forking", "stats", "view"],
-    ["values", "codec", "memcached.commands", "memcached.ring", "memcached.connection", "memcached.health",
-     "memcached.node"],
+    ["values", "codec", "memcached.commands", "memcached.ring", "memcached.patience", "memcached.connection",
+     "memcached.health", "memcached.node", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
      "memcached.transaction", "memcached.membership", "memcached.sweep"],
     ["lock", "manager", "state", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.tracking"],
     ["exchange", "assembly", "diagnostics", "__main__"],
     ["middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing", "testing.fixtures",
-     "django.types", "django.expiry", "django.options", "django.session", "django.middleware", "django.checks",
+     "django.types", "django.expiry", "django.options", "django.session", "django.response", "django.middleware",
+     "django.checks",
      "django.apps", "django.templatetags", "django.templatetags.sharedsession", "django.management",
      "django.management.commands", "django.management.commands.sharedsession", "django", "__init__"],
 ]  # fmt: skip
@@ -46,6 +47,7 @@ OUTSIDE: dict[str, set[str]] = {
         "django.options",
         "django.session",
         "django.middleware",
+        "django.response",
         "django.checks",
         "django.apps",
         "django.templatetags.sharedsession",
@@ -54,7 +56,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pyramid": {"pyramid"},
     "zope": {"pyramid"},
     "pytest": {"testing.fixtures"},
-    "asgiref": {"django.session", "django.middleware"},
+    "asgiref": {"django.session", "django.middleware", "django.response"},
     "_typeshed": {"middleware", "flask"},
 }
 

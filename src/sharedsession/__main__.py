@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
+import secrets
 import sys
 from collections.abc import Sequence
 
 from .assembly import Parts, assemble
+from .config import SessionConfig
 from .diagnostics import probe
 from .errors import ConfigError
 from .memcached.connection import FAULTS
@@ -26,8 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        parts = assemble(build_config(read_environment(os.environ)))
-        return _sweep(parts, options.node) if options.command == "sweep" else _nodes(parts)
+        return _run(options)
     except ConfigError as error:
         print(f"sharedsession: {error}", file=sys.stderr)
         return 2
@@ -42,6 +43,24 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _run(options: argparse.Namespace) -> int:
+    sweeps = options.command == "sweep"
+    parts = assemble(_config(needs_secret=sweeps))
+    try:
+        return _sweep(parts, options.node) if sweeps else _nodes(parts)
+    finally:
+        parts.close()
+
+
+def _config(*, needs_secret: bool) -> SessionConfig:
+    # To ask a node how it is, no secret is needed.
+    secret = {} if needs_secret else {"secret_key": secrets.token_hex()}
+    config = build_config(read_environment(os.environ), secret)
+    if config.memcached_nodes is None:
+        raise ConfigError("nodes", "there are none; set SHAREDSESSION_NODES as for the application")
+    return config
+
+
 def _nodes(parts: Parts) -> int:
     probed = probe(parts)
     for node in probed:
@@ -52,14 +71,17 @@ def _nodes(parts: Parts) -> int:
 def _sweep(parts: Parts, node: str) -> int:
     try:
         swept = parts.sweep(node)
+    except ConfigError:
+        raise
     except FAULTS as error:
-        if isinstance(error, ConfigError):
-            raise
-        print(f"sharedsession: {node} does not tell what it holds: {error}", file=sys.stderr)
+        print(f"sharedsession: {node}: {error}", file=sys.stderr)
         return 1
-    print(f"{node}: {swept.found} keys found, {swept.carried} carried, {swept.skipped} skipped, {swept.failed} failed")
-    print("it can be stopped" if not swept.failed else "run this again before it is stopped")
-    return 1 if swept.failed else 0
+    print(f"{node}: {swept}")
+    if swept.problem:
+        print(f"sharedsession: {node}: {swept.problem}", file=sys.stderr)
+        return 1
+    print("it can be stopped")
+    return 0
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ import random
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from .codec import RecordCodec
@@ -16,6 +17,7 @@ from .ids import IdFactory
 from .manager import Manager
 from .memcached.commands import Failed, Ping, Transport
 from .memcached.copies import Cluster
+from .memcached.dump import list_keys
 from .memcached.health import AlwaysUp, Health, ProbedHealth
 from .memcached.membership import Membership, Poller
 from .memcached.node import MemcachedTransport
@@ -72,13 +74,15 @@ class Parts:
             node: its name, if it is on the node list, or its entry in one.
 
         Raises:
-            ConfigError: there is no such node, or none would be left.
+            ConfigError: there is no such node, or too few would be left.
             OSError, ValueError, EOFError: the node does not tell what it holds.
         """
-        if self.membership is None or not isinstance(self.transport, MemcachedTransport):
+        if self.membership is None:
             raise ConfigError("nodes", "sessions are kept in this process; there is nothing to sweep")
-        name = self.membership.retire(node)
-        return sweep(self.cluster, name, self.transport.keys(name, self.config.key_prefix))
+        self.stop_polling()
+        leaving = self.membership.retire(node)
+        list_its_keys = partial(list_keys, leaving, self.config.key_prefix, connect_timeout=self.config.connect_timeout)
+        return sweep(self.store, self.cluster, leaving.name, list_its_keys)
 
     def close(self) -> None:
         """Close idle connections; end the probing and the polling."""
@@ -133,8 +137,8 @@ def assemble(
         health=reach.health,
         codec=RecordCodec(keys, config.key_prefix),
         stats=reach.stats,
-        copies=min(config.copies, len(nodes)),
-        required=min(config.required_copies, len(nodes)),
+        copies=config.copies,
+        required=config.required_copies,
         clock=clock,
         pause=_pause,
         max_lifetime=config.max_lifetime,
@@ -174,7 +178,7 @@ def _membership(config: SessionConfig, reach: Reach, cluster: Cluster) -> Member
     nodes = config.memcached_nodes
     if nodes is None or not isinstance(reach.transport, MemcachedTransport):
         return None
-    return Membership(cluster, reach.transport, reach.health, nodes, config.copies, config.required_copies)
+    return Membership(cluster, reach.transport, reach.health, nodes)
 
 
 def _poller(config: SessionConfig, membership: Membership | None, stats: Stats) -> Poller | None:
@@ -194,7 +198,9 @@ def reach_nodes(config: SessionConfig) -> Reach:
     return Reach(stats, transport, ProbedHealth(lambda node: _probe(transport, node), stats))
 
 
-def _probe(transport: Transport, node: str) -> str:
+def _probe(transport: MemcachedTransport, node: str) -> str | None:
+    if not transport.reaches(node):
+        return None
     answer = transport.ask([(node, Ping())])[0]
     return answer.reason if isinstance(answer, Failed) else ""
 

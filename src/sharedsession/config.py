@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.http import dump_cookie
 
-from .discovery import from_text
+from .discovery import as_function
 from .errors import ConfigError
 from .nodelist import NodeConfig, NodeList, parse_nodes
 
@@ -175,8 +175,8 @@ class SessionConfig:
             _require_bool(name, getattr(self, name))
         if not isinstance(self.cookie, CookieConfig):
             raise ConfigError("cookie", f"expected a CookieConfig, not {type(self.cookie).__name__}")
-        if isinstance(self.nodes, str) and self.nodes.startswith("dns:"):
-            object.__setattr__(self, "nodes", from_text(self.nodes))
+        if self.nodes is not None:
+            object.__setattr__(self, "nodes", as_function(self.nodes))
         # Parsed here so that a mistake in the list fails at start-up; a callable is asked for the first time.
         parsed = None if self.nodes in (None, MEMORY) else parse_nodes(self.nodes)
         _require(

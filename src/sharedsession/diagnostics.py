@@ -70,16 +70,18 @@ class Diagnostics(ABC):
         return self.parts.cluster.ring.points()
 
     def set_nodes(self, nodes: NodeList) -> None:
-        """Put another list of memcached nodes in force, while requests go on.
+        """Put another list of memcached nodes in force, in this process, while requests go on.
 
         Sessions are carried over as they are read. Add or remove one node at a time, so that every session has a copy
         on a node of the old list and the new; other application nodes may still have the old one meanwhile.
 
         Args:
-            nodes: as the option `nodes`.
+            nodes: as the option `nodes`; a callable is asked once. Where the option itself is a callable, its next
+                answer takes the place of this list.
 
         Raises:
-            ConfigError: the list is wrong; the old one stays in force. Or there are none: the store in this process.
+            ConfigError: the list is wrong, or has fewer nodes than `required_copies`; the old one stays in force. Or
+                there is none: the store in this process.
         """
         membership = self.parts.membership
         if membership is None:

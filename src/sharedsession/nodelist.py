@@ -15,6 +15,8 @@ from urllib.parse import parse_qsl
 from .errors import ConfigError
 
 DEFAULT_PORT = 11211
+#: Begins the text form of one name that stands for all nodes (see `discovery`): no node has this name.
+DNS = "dns:"
 MAX_WEIGHT = 100
 
 #: What the option `nodes` takes: text, a sequence of such texts, or a callable that returns either.
@@ -75,6 +77,8 @@ def _entries(nodes: str | Sequence[str]) -> Iterable[str]:
 
 
 def _parse_node(entry: str) -> NodeConfig:
+    if entry.startswith(DNS):
+        raise ConfigError("nodes", f"{entry!r} stands alone, as text: it is the whole list")
     target, _, query = entry.partition("?")
     name, colon, address = target.partition(":")
     if not colon or not address or not _NAME.fullmatch(name) or address.isdigit():

@@ -35,12 +35,14 @@ from sharedsession.memcached.commands import (
     Missing,
     Ping,
     Put,
+    Refused,
     Stored,
     Token,
     TooLarge,
     Touch,
 )
-from sharedsession.memcached.node import MOST_LATE, Deadline, MemcachedTransport, _Flight
+from sharedsession.memcached.node import MOST_LATE, MemcachedTransport, _Flight
+from sharedsession.memcached.patience import Deadline
 from sharedsession.nodelist import NodeConfig
 
 Serve = Callable[[Script], ScriptedServer]
@@ -176,6 +178,36 @@ def test_a_slow_copy_holds_nobody_back(connect: Connect, nodes: list[Memcached],
     waited, answers = timed(lambda: transport.ask(both))
     assert waited < 0.4
     assert isinstance(answers[first], Late)
+
+
+def test_a_crowded_server_is_not_down(connect: Connect, start_memcached: Start) -> None:
+    """More threads than the server takes connections take turns on those there are, and every one gets its answer."""
+    server = start_memcached("n1", ("-c", "32", "-t", "1"))
+    transport = connect(server, timeout=10)
+    store(transport, "k", b"here")
+    answers: list[Answer] = []
+
+    def work() -> None:
+        answers.extend(one(transport, Get("k", 60)) for _ in range(20))
+
+    threads = [threading.Thread(target=work) for _ in range(60)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert {type(answer) for answer in answers} == {Found}
+    assert len(answers) == 1200
+
+
+def test_a_server_without_room_for_us_refuses(connect: Connect, start_memcached: Start) -> None:
+    """Where other clients have all connections, the node is passed over, but not held for dead."""
+    server = start_memcached("n1", ("-c", "32", "-t", "1"))
+    others = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(50)]
+    try:
+        assert isinstance(one(connect(server, timeout=TIMEOUT), Get("k", 60)), Refused)
+    finally:
+        for other in others:
+            other.close()
 
 
 def test_as_many_copies_as_are_enough_are_waited_for(connect: Connect, nodes: list[Memcached]) -> None:

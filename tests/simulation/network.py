@@ -10,9 +10,12 @@ from contextlib import ExitStack, contextmanager
 from typing import NamedTuple, Protocol
 from unittest import mock
 
+from sharedsession import lock
 from sharedsession.memcached import node as memcached_node
+from sharedsession.memcached import patience as memcached_patience
 from sharedsession.memcached.commands import NO_TOKEN, Answer, Command, Delete, Found, Get, Put, Stored, Token
 
+from .lease import SimKeeper
 from .node import SimNode
 from .world import Wake, World
 
@@ -55,6 +58,7 @@ class Network:
         self.world = world
         self.weather = weather
         self.nodes: dict[str, SimNode] = {}
+        self.keeper = SimKeeper(world)
         #: (process, node) pairs that cannot reach each other.
         self.cuts: set[tuple[str, str]] = set()
         #: What no promise allows, seen while the history ran.
@@ -291,6 +295,9 @@ def installed(network: Network) -> Iterator[None]:
         mock.patch.object(SimConnection, "network", network, create=True),
         mock.patch.object(memcached_node, "Connection", SimConnection),
         mock.patch.object(memcached_node, "time", _Clock(network.world)),
+        mock.patch.object(lock, "time", _Clock(network.world)),
+        mock.patch.object(lock, "_KEEPER", network.keeper),
+        mock.patch.object(memcached_patience, "time", _Clock(network.world)),
         mock.patch.object(logger, "disabled", new=True),
         ExitStack() as patches,
     ):

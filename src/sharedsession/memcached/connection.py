@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Iterator
 from urllib.parse import unquote_to_bytes
 
 from pymemcache.client.base import Client
@@ -53,6 +54,23 @@ _ITEM_OVERHEAD = 512
 
 class ProtocolError(ValueError):
     """The server said something that is not a reply to what was asked."""
+
+
+class CrowdedError(ProtocolError):
+    """The server has no connection to spare (its -c option); those that are open work as ever."""
+
+
+class DumpRefusedError(ProtocolError):
+    """The server does not tell its keys: another dump is under way, or its crawler is switched off.
+
+    Args:
+        reply: what it says instead.
+    """
+
+    def __init__(self, reply: str) -> None:
+        super().__init__(f"it does not tell its keys: {reply}")
+        #: What it says instead; BUSY, BADCLASS and CLIENT_ERROR are words of the protocol.
+        self.reply = reply
 
 
 class _Opener(Client):  # type: ignore[misc]
@@ -102,15 +120,20 @@ class Connection:
         self._greeting = b""
 
     def _reply(self, deadline: float) -> bytes:
+        self._greet(deadline)
+        return self._line(deadline)
+
+    def _greet(self, deadline: float) -> None:
         if not self._greeted:
             greeting = self._line(deadline)
+            if greeting.startswith(b"ERROR Too many open connections"):
+                raise CrowdedError("it is at its connection limit; start it with a larger -c")
             if greeting != b"MN":
                 raise ProtocolError(
                     f"it answers {greeting[:60].decode('ascii', 'replace')!r} to mn: memcached 1.6 or newer is needed "
-                    "for its meta commands; or it is at its connection limit, or wants authentication"
+                    "for its meta commands; or it wants authentication"
                 )
             self._greeted = True
-        return self._line(deadline)
 
     def fits(self, command: Command, deadline: float) -> bool:
         """Say whether the server can take the value.
@@ -174,25 +197,35 @@ class Connection:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
         return _answer(command, status, flags, value, newest)
 
-    def keys(self, prefix: str, patience: float) -> list[str]:
-        """Return the keys of all values that begin with `prefix` (protocol.txt, "LRU_Crawler": metadump).
+    def keys(self, walk: str, patience: float) -> Iterator[str]:
+        """Yield the keys of all values (protocol.txt, "LRU Crawler": metadump); the connection is of no use after it.
 
         Args:
-            prefix: how they begin.
-            patience: seconds to wait for each line.
+            walk: along what: "hash" misses none that move meanwhile; "all" (the LRUs) is older than memcached 1.6.9.
+            patience: seconds to wait for each piece.
 
         Raises:
-            OSError, ValueError, EOFError: the server did not tell, or is telling somebody else.
+            DumpRefusedError: the server does not tell.
+            OSError, ValueError, EOFError: the server or the network failed.
         """
-        found: list[str] = []
-        self._write(b"lru_crawler metadump all\r\n", time.monotonic() + patience)
-        while (line := self._reply(time.monotonic() + patience)) != b"END":
+        self._write(f"lru_crawler metadump {walk}\r\n".encode(), time.monotonic() + patience)
+        self._greet(time.monotonic() + patience)
+        for line in self._dump_lines(patience):
+            if line == b"END":
+                return
             if not line.startswith(b"key="):
-                raise ProtocolError(f"it does not tell its keys: {line[:60].decode('ascii', 'replace')}")
-            key = unquote_to_bytes(line.partition(b" ")[0].removeprefix(b"key=")).decode("latin-1")
-            if key.startswith(prefix):
-                found.append(key)
-        return found
+                raise DumpRefusedError(line[:60].decode("ascii", "replace"))
+            yield unquote_to_bytes(line.removeprefix(b"key=").partition(b" ")[0]).decode("latin-1")
+
+    def _dump_lines(self, patience: float) -> Iterator[bytes]:
+        """Yield lines as they come. Those of a dump end with LF alone (crawler.c), all others with CR LF."""
+        while True:
+            *lines, self._buffer = self._buffer.split(b"\n")
+            for line in lines:
+                yield line.rstrip(b"\r")
+            if len(self._buffer) > _LONGEST_LINE:
+                raise ProtocolError("endless reply line")
+            self._buffer += self._more(time.monotonic() + patience)
 
     def close(self) -> None:
         """Close it; may be called again."""

@@ -43,7 +43,7 @@ class Cluster:
     health: Health
     codec: RecordCodec
     stats: Stats
-    #: Copies of every record.
+    #: Copies of every record: all nodes, where there are fewer.
     copies: int
     #: Copies that must have taken a change.
     required: int
@@ -169,11 +169,6 @@ class Copies:
     def causes(self) -> dict[str, str]:
         """Return the nodes that failed, and why."""
         return dict(self._causes)
-
-    def include(self, node: str) -> None:
-        """Read a node's copy that the ring does not send us to; it is looked at last."""
-        self._preference = (*(name for name in self._preference if name != node), node)
-        self._ask([node], None)
 
     def stand_in(self) -> str | None:
         """Ask the next node that could stand in for one that failed; return it if it answered."""

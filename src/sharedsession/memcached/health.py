@@ -46,11 +46,11 @@ class ProbedHealth:
     """Marks failing nodes down and probes them from a thread of its own, off the request path, one at a time.
 
     Args:
-        probe: asks a node whether it answers; returns why not, or "" when it does.
+        probe: asks a node whether it answers; returns why not, "" when it does, None when there is no such node now.
         stats: counts `node_down` and `node_up`.
     """
 
-    def __init__(self, probe: Callable[[str], str], stats: Stats) -> None:
+    def __init__(self, probe: Callable[[str], str | None], stats: Stats) -> None:
         self._probe = probe
         self._stats = stats
         # Node -> when it is to be probed next (time.monotonic).
@@ -121,7 +121,7 @@ class ProbedHealth:
         else:
             self._prober = prober
 
-    def _problem(self, node: str) -> str:
+    def _problem(self, node: str) -> str | None:
         try:
             return self._probe(node)
         except Exception as error:  # noqa: BLE001  # whatever it was, the other nodes must still be probed
@@ -152,7 +152,11 @@ class ProbedHealth:
         for node, due in list(self._down.items()):
             if time.monotonic() < due:
                 continue
-            if not self._problem(node):
+            problem = self._problem(node)
+            if problem is None:
+                # A request that had begun before it was taken off the list has marked it down after that.
+                self.forget(node)
+            elif not problem:
                 self.mark_up(node)
             elif node in self._down:
                 self._down[node] = time.monotonic() + PROBE_INTERVAL

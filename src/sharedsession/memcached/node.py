@@ -12,33 +12,16 @@ from typing import NamedTuple
 
 from ..forking import renew_after_fork
 from ..nodelist import NodeConfig
-from .commands import CONFLICT, Answer, Command, Delete, Failed, Found, Late, Ping, Put, Refused, Stored, TooLarge
-from .connection import FAULTS, Connection, ProtocolError
+from .commands import CONFLICT, Answer, Command, Delete, Failed, Late, Ping, Put, Refused, TooLarge
+from .connection import FAULTS, Connection, CrowdedError, ProtocolError
+from .patience import Deadline, Done, Patience
 
-#: Part of the time-out for which a slow copy may hold back a request that has its answer from another: a fault of the
-#: node from there on. Half, so that one lost packet, sent again after 200 ms (TCP's least, RFC 6298), is none.
-GRACE = 0.5
-#: The same for a node that has just been late.
-SHORT_GRACE = 0.08
 #: Seconds after a late answer for which the grace is short.
 LATE_MEMORY = 1.0
-#: Seconds for which one node's answer is awaited while others are outstanding, before those are looked at.
-_TURN = 0.02
+#: Seconds between two looks for a connection that has become free.
+_QUEUE = 0.002
 #: Unanswered commands after which a node counts as failed, however little time has passed.
 MOST_LATE = 16
-
-
-class Deadline:
-    """When the answers to one question must be there (time.monotonic)."""
-
-    __slots__ = ("at",)
-
-    def __init__(self, timeout: float) -> None:
-        self.at: float = time.monotonic() + timeout
-
-    def half(self) -> float:
-        """Return when half of the time that is left is over: what a question before the question may take."""
-        return (self.at + time.monotonic()) / 2
 
 
 class _Flight(NamedTuple):
@@ -57,19 +40,21 @@ class Node:
     Args:
         config: its name and address.
         connect_timeout: seconds to wait for a connection.
+        first: number of the first connection.
     """
 
-    def __init__(self, config: NodeConfig, connect_timeout: float) -> None:
+    def __init__(self, config: NodeConfig, connect_timeout: float, first: int = 1) -> None:
         self.config = config
         #: Number of the newest connection.
         self.opened: int = 0
-        self._numbers = count(1)
+        self._numbers = count(first)
         self._connect_timeout = connect_timeout
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
         # Commands whose answers nobody waits for any more, and when they must be there.
         self._late: deque[tuple[_Flight, float]] = deque()
         self._last_late = -LATE_MEMORY
+        self._retired = False
         renew_after_fork(self)
         weakref.finalize(self, _close_all, self._idle)
 
@@ -79,6 +64,13 @@ class Node:
             return self._idle.pop()
         except IndexError:
             return self.open(deadline)
+
+    def spare(self) -> Connection | None:
+        """Return an idle connection, if there is one."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            return None
 
     def open(self, deadline: Deadline) -> Connection:
         """Return a new connection, to the first of the host's addresses that accepts one.
@@ -111,6 +103,8 @@ class Node:
             self._idle.append(connection)
         else:
             connection.close()
+        if self._retired:
+            self.close()
 
     # -- late answers ----------------------------------------------------------------------------------------------
 
@@ -126,6 +120,8 @@ class Node:
         """Wait no longer for an answer: whoever asks this node next looks whether it has come."""
         self._last_late = time.monotonic()
         self._late.append((flight, deadline.at))
+        if self._retired:
+            self.give_up()
 
     def collect(self) -> str:
         """Take in late answers and give up overdue ones; return why the node counts as failed, "" if it does not.
@@ -170,6 +166,11 @@ class Node:
         _close_all(self._idle)
         self.give_up()
 
+    def retire(self) -> None:
+        """Close what is idle, and from now on every connection that becomes so: requests under way end theirs."""
+        self._retired = True
+        self.close()
+
     def renew(self) -> None:
         """Drop connections inherited by a fork: two processes on one socket would get each other's replies."""
         self.close()  # closes the child's descriptors; the parent's connections stay open
@@ -196,6 +197,8 @@ class MemcachedTransport:
         self._timeout = timeout
         self._connect_timeout = connect_timeout
         self._nodes: dict[str, Node] = {}
+        # A token of one server must never count at another that has its name later: no two have the same numbers.
+        self._firsts = count(1, 1 << 32)
         self.set_nodes(nodes)
 
     def set_nodes(self, nodes: Iterable[NodeConfig]) -> None:
@@ -203,25 +206,17 @@ class MemcachedTransport:
         former, wanted = self._nodes, {}
         for config in nodes:
             known = former.get(config.name)
-            kept = known is not None and known.config.address == config.address
-            wanted[config.name] = known if known and kept else Node(config, self._connect_timeout)
+            if known is None or known.config.address != config.address:
+                known = Node(config, self._connect_timeout, next(self._firsts))
+            wanted[config.name] = known
         self._nodes = wanted
         for node in former.values():
             if wanted.get(node.config.name) is not node:
-                node.close()
+                node.retire()
 
-    def keys(self, name: str, prefix: str) -> list[str]:
-        """Return the keys of all values at a node that begin with `prefix`.
-
-        Raises:
-            OSError, ValueError, EOFError: the node did not tell.
-        """
-        node = self._nodes[name]
-        connection = node.open(Deadline(self._timeout))
-        try:
-            return connection.keys(prefix, self._timeout)
-        finally:
-            connection.close()
+    def reaches(self, name: str) -> bool:
+        """Say whether the node is one of these."""
+        return name in self._nodes
 
     def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Send every (node name, command) before reading any answer; return the answers in order. Never raises.
@@ -247,25 +242,28 @@ class MemcachedTransport:
 
     def _land_all(self, flights: list[_Flight | Answer], deadline: Deadline, enough: int) -> None:
         """Put the answer in the place of every flight."""
-        done = _Done(enough, self._timeout)
+        done = Done(enough, self._timeout)
         pending = [index for index, flight in enumerate(flights) if isinstance(flight, _Flight)]
         while pending:
-            waiting: list[int] = []
-            for index in pending:
-                flight = flights[index]
-                if isinstance(flight, _Flight):
-                    alone = len(pending) == 1
-                    flights[index], used = self._look(flight, deadline, done.patience(flight, deadline, alone=alone))
-                    if used is not None:  # only now: an interrupt above must find it in flight, not idle
-                        flight.node.give(used)
-                    if isinstance(flights[index], _Flight):
-                        waiting.append(index)
-                    else:
-                        done.note(flight.command, flights[index])
-            pending = waiting
+            pending = [index for index in pending if self._lands_not(flights, index, deadline, done, len(pending) == 1)]
+
+    def _lands_not(
+        self, flights: list[_Flight | Answer], index: int, deadline: Deadline, done: Done, alone: bool
+    ) -> bool:
+        """Look for one answer, and put it in the flight's place; say whether it is to be waited for further."""
+        flight = flights[index]
+        if not isinstance(flight, _Flight):
+            return False
+        steady, late = flight.connection.used, flight.node.was_late()
+        patience = done.patience(flight.command, deadline, steady=steady, late=late, alone=alone)
+        flights[index], used = self._look(flight, deadline, patience)
+        if used is not None:  # only now: an interrupt above must find it in flight, not idle
+            flight.node.give(used)
+        done.note(flight.command, flights[index])
+        return isinstance(flights[index], _Flight)
 
     def _look(
-        self, flight: _Flight, deadline: Deadline, patience: _Patience
+        self, flight: _Flight, deadline: Deadline, patience: Patience
     ) -> tuple[_Flight | Answer, Connection | None]:
         """Return the answer, or the flight if it is to be awaited further; and the connection that is free again."""
         try:
@@ -298,6 +296,10 @@ class MemcachedTransport:
             connection = node.open(deadline) if fresh or isinstance(command, Ping) else node.take(deadline)
         except FAULTS as error:
             return _failed(error)
+        return self._fly(node, command, connection, deadline)
+
+    def _fly(self, node: Node, command: Command, connection: Connection, deadline: Deadline) -> _Flight | Answer:
+        """Send a command on a connection."""
         if _read_before(command, connection):
             node.give(connection)
             return CONFLICT
@@ -327,6 +329,8 @@ class MemcachedTransport:
     def _broken(self, flight: _Flight, error: BaseException, deadline: Deadline) -> _Flight | Answer:
         """A connection that was idle may just have been closed by the server: once more, on a fresh one."""
         command = flight.command
+        if isinstance(error, CrowdedError):
+            return self._queue(flight, deadline)
         if isinstance(error, TimeoutError):
             # Whatever silenced this connection, such as a firewall that forgot it, may have silenced the idle ones.
             flight.node.close()
@@ -339,45 +343,14 @@ class MemcachedTransport:
             return CONFLICT  # the token died with the connection; whether it was stored, a new read tells
         return self._launch(flight.node, command, deadline, fresh=True)
 
-
-class _Patience(NamedTuple):
-    """How long one answer is waited for now."""
-
-    until: float
-    #: After that nobody waits for it any more.
-    is_last: bool
-
-
-class _Done:
-    """For which keys enough nodes have answered, and since when.
-
-    Args:
-        enough: nodes that must have found or stored what was asked of a key.
-        timeout: seconds within which all should answer.
-    """
-
-    def __init__(self, enough: int, timeout: float) -> None:
-        self._enough = enough
-        self._timeout = timeout
-        self._useful: dict[str, int] = {}
-        self._since: dict[str, float] = {}
-
-    def note(self, command: Command, answer: object) -> None:
-        """Take an answer into account."""
-        if not isinstance(answer, Found | Stored) or isinstance(command, Ping):
-            return
-        count = self._useful[command.key] = self._useful.get(command.key, 0) + 1
-        if count == self._enough:
-            self._since[command.key] = time.monotonic()
-
-    def patience(self, flight: _Flight, deadline: Deadline, *, alone: bool) -> _Patience:
-        """Return how long to wait for a flight's answer."""
-        since = None if isinstance(flight.command, Ping) else self._since.get(flight.command.key)
-        if since is None or not (flight.connection.used or flight.node.was_late()):
-            # A server behind a new connection may have lost everything: what it has to say is worth waiting for.
-            return _Patience(deadline.at if alone else min(deadline.at, time.monotonic() + _TURN), is_last=False)
-        grace = SHORT_GRACE if flight.node.was_late() else GRACE
-        return _Patience(min(deadline.at, since + grace * self._timeout), is_last=True)
+    def _queue(self, flight: _Flight, deadline: Deadline) -> _Flight | Answer:
+        """Wait for one of our connections to a server that accepts no more: it is crowded, not down."""
+        while time.monotonic() < deadline.at:
+            connection = flight.node.spare()
+            if connection is not None:
+                return self._fly(flight.node, flight.command, connection, deadline)
+            time.sleep(_QUEUE)
+        return Refused("at its connection limit; start it with a larger -c")
 
 
 def _read_before(command: Command, connection: Connection) -> bool:

@@ -7,7 +7,7 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
@@ -66,7 +66,7 @@ class Store:
         if record is None or self._outlived(record):
             return UNKNOWN
         if record.state is State.MOVED:
-            self._rescue(copies, record)
+            self.rescue(copies.live(), record)
         keeps = asked is None and not record.state
         record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         ttl = self._cluster.ttl(record)
@@ -74,13 +74,18 @@ class Store:
             copies.prolong(ttl)
         return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
 
-    def peek(self, key: str) -> Record | None:
-        """Return what stands under a key, without repairing or prolonging anything; None if nothing does.
+    def glance(self, key: str) -> Loaded | Absent:
+        """Do what `find` does, but leave copies that differ as they are: for those who look again and again.
 
         Raises:
             StoreUnavailableError: as for `load`.
         """
-        return Copies(self._cluster, key).read(None)
+        copies = Copies(self._cluster, key)
+        record = copies.read(None)
+        whole = all(copies.readable(node) for node in copies.current())
+        if record is None or record.state or not whole or self._outlived(record):
+            return self.find(key)
+        return Loaded(record, copies, self._cluster.clock())
 
     def find(self, key: str) -> Loaded | Absent:
         """Load a session wherever it has moved to; its idle time goes on.
@@ -99,12 +104,11 @@ class Store:
             found = self.load(found.moved_to, slide=False)
         return found
 
-    def _rescue(self, copies: Copies, mark: Record) -> None:
-        """Carry over what still stands under an old key before the mark "moved" covers it.
+    def rescue(self, left: Record | None, mark: Record) -> None:
+        """Carry over what is left under an old key before the mark "moved" covers it.
 
         It was written by one who could not reach the copies that had the mark already.
         """
-        left = copies.live()
         if left is None or _is_void(left, mark):
             return
         target = self.find(mark.moved_to)
@@ -188,10 +192,18 @@ class Store:
         if isinstance(target, Loaded):
             self.end(target)
 
-    def move(self, loaded: Loaded, new_key: str, changes: Changes) -> Loaded | Absent:
+    def move(
+        self, loaded: Loaded, new_key: str, changes: Changes, guard: Callable[[Record], None] | None = None
+    ) -> Loaded | Absent:
         """Carry a session to a new key: the new record first, then the mark "moved" in place of the old one.
 
         `Absent` means that another request moved or ended the session first; a mover's changes follow it.
+
+        Args:
+            loaded: the session as last read.
+            new_key: its new storage key.
+            changes: what the mover sets.
+            guard: called with what is about to be replaced; may raise. Changes of a guarded move do not follow.
 
         Raises:
             StoreUnavailableError, SessionTooLargeError: the session is still under its old key.
@@ -199,13 +211,13 @@ class Store:
         stamp = self.stamp(loaded.record)
         fresh = self._fresh(loaded)
         if isinstance(fresh, Absent):
-            return self._follow(fresh, changes, stamp)
+            return fresh if guard else self._follow(fresh, changes, stamp)
         mover = self._moving(changes, stamp.writer)
         target = self._open_target(fresh, new_key, mover)
-        lost = self._close_source(fresh, target, mover)
+        lost = self._close_source(fresh, target, mover, guard)
         if lost is not None:
             self._bury(target)
-            return self._follow(lost, changes, stamp)
+            return lost if guard else self._follow(lost, changes, stamp)
         return target
 
     def _moving(self, changes: Changes, writer: int) -> Change:
@@ -221,7 +233,9 @@ class Store:
         blank = new_epoch(source.record, next(iter(copies.current()), ""), random_step())
         return Loaded(settle(self._cluster, copies, blank, mover), copies, self._cluster.clock())
 
-    def _close_source(self, source: Loaded, target: Loaded, mover: Change) -> Absent | None:
+    def _close_source(
+        self, source: Loaded, target: Loaded, mover: Change, guard: Callable[[Record], None] | None
+    ) -> Absent | None:
         """Put "moved" on the old key: decided as transactions are, and only over what the new record contains."""
         for _ in range(ATTEMPTS):
             standing = source.copies.merged(source.record)
@@ -229,6 +243,8 @@ class Store:
                 return self._lost(standing, target)
             authority = self.authority(source, standing)
             if authority is not None:
+                if guard is not None:
+                    guard(authority.base)
                 self._carry(authority.base, target, mover)
                 mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
                 answer = source.copies.write_one(authority.node, mark)

@@ -1,0 +1,75 @@
+"""Which keys a memcached server holds (its key dump): for a node that is to be swept."""
+
+from __future__ import annotations
+
+import time
+from typing import NamedTuple
+
+from ..nodelist import NodeConfig
+from .connection import Connection, DumpRefusedError
+from .node import Node
+from .patience import Deadline
+
+#: Seconds for which a server that is busy with another dump, or a round of its own, is asked again and again.
+BUSY_PATIENCE = 60.0
+_BUSY_PAUSE = 0.25
+#: Seconds to wait for each piece. Long: a memcached before 1.6.26 may crash when its dump is cut off.
+_PIECE_PATIENCE = 10.0
+#: The walk along the hash table, which misses nothing that moves meanwhile, is younger than memcached 1.6.9.
+_WALKS = ("hash", "all")
+
+
+class Listing(NamedTuple):
+    """What a node holds."""
+
+    #: Keys that begin with the prefix asked for.
+    keys: list[str]
+    #: Number of keys that do not.
+    others: int
+
+
+def list_keys(
+    config: NodeConfig, prefix: str, *, connect_timeout: float, busy_patience: float = BUSY_PATIENCE
+) -> Listing:
+    """Ask a server for the keys of all its values.
+
+    Args:
+        config: the server.
+        prefix: how the keys begin that are to be named; the others are only counted.
+        connect_timeout: seconds to wait for the connection.
+        busy_patience: seconds for which a busy server is asked again.
+
+    Raises:
+        OSError, ValueError, EOFError: it does not tell, or is busy for too long.
+    """
+    until = time.monotonic() + busy_patience
+    walks = list(_WALKS)
+    while True:
+        try:
+            return _list(config, prefix, walks[0], connect_timeout)
+        except DumpRefusedError as error:
+            if error.reply.startswith("BADCLASS") and len(walks) > 1:
+                walks.pop(0)
+            elif error.reply.startswith("BUSY") and time.monotonic() < until:
+                time.sleep(_BUSY_PAUSE)
+            else:
+                raise
+
+
+def _list(config: NodeConfig, prefix: str, walk: str, connect_timeout: float) -> Listing:
+    connection = Node(config, connect_timeout).open(Deadline(connect_timeout))
+    try:
+        return _sort(connection, prefix, walk)
+    finally:
+        connection.close()
+
+
+def _sort(connection: Connection, prefix: str, walk: str) -> Listing:
+    keys: list[str] = []
+    others = 0
+    for key in connection.keys(walk, _PIECE_PATIENCE):
+        if key.startswith(prefix):
+            keys.append(key)
+        else:
+            others += 1
+    return Listing(keys, others)
