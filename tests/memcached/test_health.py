@@ -109,6 +109,16 @@ def test_a_flapping_node_does_not_flood_the_log(watch: Watch, connect: Connect, 
     assert stats.snapshot() == {"node_down": 50, "node_up": 50}
 
 
+def test_a_health_that_is_dropped_probes_no_more(connect: Connect, stats: Stats) -> None:
+    """A program that drops a middleware while a node is away keeps no thread of it."""
+    health = ProbedHealth(probe_by(connect(free_port())), stats)
+    health.mark_down("n1", "gone")
+    prober = health._prober
+    assert prober is not None
+    del health
+    assert seconds_until(lambda: not prober.is_alive()) < 3
+
+
 def test_a_suspect_that_answers_stays_up(connect: Connect, memcached: Memcached, watch: Watch, stats: Stats) -> None:
     """A node that was slow once is asked whether it answers, and if it does nothing changes."""
     health = watch(connect(memcached))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable
 from typing import Protocol
 
@@ -113,7 +114,9 @@ class ProbedHealth:
     def _start_probing(self) -> None:
         if self._prober is not None or self._closed:
             return
-        prober = threading.Thread(target=self._run, name="sharedsession-probe", daemon=True)
+        prober = threading.Thread(
+            target=_probe_on, args=(weakref.ref(self), self._wake), name="sharedsession-probe", daemon=True
+        )
         try:
             prober.start()
         except RuntimeError:  # no thread to be had: the next failure of the node tries again
@@ -128,18 +131,18 @@ class ProbedHealth:
             logger.exception("probing memcached node %s failed", node)
             return type(error).__name__
 
-    def _run(self) -> None:
-        while not self._closed:
+    def look(self) -> float | None:
+        """Probe what is due; return the seconds until the next time, None when there is nothing to probe any more."""
+        if not self._closed:
             self._look_at_suspects()
             self._look_at_those_down()
-            with self._lock:
-                if not self._down and not self._suspects:
-                    self._prober = None
-                    return
-                self._wake.clear()
-                rest = min(self._down.values(), default=0.0) - time.monotonic()
-            if not self._suspects:
-                self._wake.wait(max(rest, 0.0))
+        with self._lock:
+            if self._closed or not (self._down or self._suspects):
+                self._prober = None
+                return None
+            self._wake.clear()
+            rest = min(self._down.values(), default=0.0) - time.monotonic()
+            return 0.0 if self._suspects else max(rest, 0.0)
 
     def _look_at_suspects(self) -> None:
         for node in list(self._suspects):
@@ -160,6 +163,16 @@ class ProbedHealth:
                 self.mark_up(node)
             elif node in self._down:
                 self._down[node] = time.monotonic() + PROBE_INTERVAL
+
+
+def _probe_on(health: weakref.ref[ProbedHealth], wake: threading.Event) -> None:
+    """Probe until there is nothing to probe, or nobody has the health any more."""
+    while (probing := health()) is not None:
+        rest = probing.look()
+        del probing
+        if rest is None:
+            return
+        wake.wait(rest)
 
 
 class AlwaysUp:
