@@ -5,11 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .record import Changes
+from .record import OWN, Changes
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
-
-#: How the names of the library's own attributes begin: the application neither sees nor sets them.
-OWN = "\0"
 
 
 class Attributes:

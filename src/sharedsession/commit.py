@@ -88,10 +88,8 @@ def _move(state: State, changes: Changes) -> bool:
     state.moving = False
     state.changed_id = True
     state.manager.stats.count("id_changes")
-    found: Loaded | Absent = _known(state) if state.hold is None else state.hold.confirm(_known(state))
-    if isinstance(found, Loaded):
-        found = state.manager.store.move(found, new_id.key, changes)
-    return _adopt(state, found, changes)
+    store = state.hold or state.manager.store
+    return _adopt(state, store.move(_known(state), new_id.key, changes), changes)
 
 
 def _end(state: State, changes: Changes) -> bool:
@@ -100,9 +98,8 @@ def _end(state: State, changes: Changes) -> bool:
         state.manager.store.end(state.ending[0])
         del state.ending[0]
         state.manager.stats.count("ended")
-    if state.hold is not None and state.loaded is None:
-        state.hold.forget()
-        state.hold = None
+    if state.loaded is None:
+        _unlock(state)
     return True
 
 
@@ -132,6 +129,8 @@ def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
         state.gone = state.loaded is None
         if state.loaded is not None:
             _settled(state, state.loaded, changes)
+        else:
+            _unlock(state)
         return False
     state.go_on(outcome)
     _settled(state, outcome, changes)
@@ -140,12 +139,16 @@ def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
 
 def _settled(state: State, loaded: Loaded, changes: Changes) -> None:
     state.moving = state.ensured = False
-    if state.hold is not None:
-        state.hold.follow(loaded)
-        if state.releasing:
-            state.hold.forget()
-            state.hold = None
+    if state.releasing:
+        _unlock(state)
     state.attributes.rebase(loaded.record.live, changes)
+
+
+def _unlock(state: State) -> None:
+    """Note that the lock has been given up in the store, with what was saved or with the session."""
+    if state.hold is not None:
+        state.hold.forget()
+        state.hold = None
 
 
 def tell(state: State, told: Tell) -> Update:

@@ -177,11 +177,7 @@ class Exchange(Visit):
 
     def _commit(self, life: Life, status: int, headers: Headers) -> None:
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
-        try:
-            update = life.finish(save=not self._abandoned)
-        finally:
-            if life.releasing:
-                life.abandon()
+        update = life.finish(save=not self._abandoned)
         self._policy.tracking.apply(self._aged(update), self._view, headers)
         if life.superseded and not self._abandoned:
             self._delete_former(headers)
@@ -194,8 +190,8 @@ class Exchange(Visit):
             forbid_shared_caching(headers)
 
     def abandon(self) -> None:
-        """Give up a lock: nothing of the request is going to be saved."""
-        self._life.abandon()
+        """Note that nothing of the application runs any more; a lock is given up, with what was not saved under it."""
+        self._life.close()
 
     def commit_late(self) -> None:
         """Save what changed since the headers left.
@@ -204,8 +200,11 @@ class Exchange(Visit):
             HeadersSentError: the change needs a cookie.
             StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit`.
         """
-        if self._life.accessed and not self._abandoned:
-            self._life.finish()
+        try:
+            if self._life.accessed and not self._abandoned:
+                self._life.finish()
+        finally:
+            self.abandon()
 
     def _carry_on(self, headers: Headers) -> None:
         """Put the id into redirects, and keep a response with ids in it to this client."""

@@ -34,14 +34,33 @@ class Life(State):
         exclusive: Callable[[], bool] = bool,
     ) -> None:
         super().__init__(manager, requested, slide, former, exclusive)
-        # Blocks of `lock()` that the application is in.
-        self._locked = 0
+        # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
+        self._locked = False
+        self._saved = self.snapshot()
+        self._saving = False
+        # Nothing of the application runs any more.
+        self._closed = False
         # What the client must be told of commits before the headers leave.
         self._owed = Tell.NOTHING
         # The well-signed ids of a request that has not touched its session, once asked for.
         self._shown: list[tuple[SessionId, Source]] | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
+
+    @property
+    def attributes(self) -> Attributes:
+        """The attributes; loads the session at the first use, and locks it where this request must have it alone."""
+        if self.headers_sent and self._needs_lock_again():
+            self.commit()
+            self.guarded(self.take_lock)
+            self.start()
+        return super().attributes
+
+    def _needs_lock_again(self) -> bool:
+        """Say whether a body that is being sent goes on to use what was unlocked when the headers left."""
+        if self._closed or self._saving or self._locked or self.opened is None:
+            return False
+        return self.hold is None and self.loaded is not None and self._exclusive()
 
     @property
     def id(self) -> str | None:
@@ -129,9 +148,17 @@ class Life(State):
 
     def commit(self) -> None:
         """Save now; what the client must be told waits for the headers."""
-        told = commit(self).tell
+        told = self._commit().tell
         if told in (Tell.ID, Tell.EXPIRED):
             self._owed = told
+        self._saved = self.snapshot()
+
+    def _commit(self) -> Update:
+        self._saving = True
+        try:
+            return commit(self)
+        finally:
+            self._saving = False
 
     def tell_again(self) -> None:
         """Send the client its id once more with the response: for how long it is to keep that has changed."""
@@ -161,26 +188,36 @@ class Life(State):
     @contextmanager
     def lock(self, timeout: float | None) -> Iterator[None]:
         """Have the session for this request alone, and its newest state; save it at the end."""
-        first = self.hold is None
-        if first:
-            self.commit()
-            _ = self.attributes
-            self.guarded(lambda: self.take_lock(timeout))
-            self.start()
-        self._locked += 1
+        if self._locked:
+            yield  # part of the outer block
+            return
+        self._locked = True
         try:
-            yield
-            if first:
-                self.releasing = True
+            taken = self._begin_block(timeout)
+            try:
+                yield
+                self.releasing = taken
                 self.commit()
-        except BaseException:
-            self.start()
-            if first:
-                self.abandon()
-            raise
+            except BaseException:
+                self.restore(self._saved)
+                raise
+            finally:
+                if taken:
+                    self.abandon()
         finally:
-            self._locked -= 1
-            self.releasing = False
+            self._locked = self.releasing = False
+
+    def _begin_block(self, timeout: float | None) -> bool:
+        """Save what was changed before, and take the lock; say whether that was needed."""
+        self.commit()
+        _ = self.writable
+        needed = self.hold is None
+        if needed:
+            self.guarded(lambda: self.take_lock(timeout))
+            if self.hold is not None or self.gone:
+                self.start()
+        self._saved = self.snapshot()
+        return needed
 
     def _decide(self, attempts: Transaction) -> Again | None:
         """Store what the function changed; say on what it must run again if somebody came first."""
@@ -188,7 +225,10 @@ class Life(State):
         loaded = self.loaded
         if loaded is None or not changes:
             return None
-        outcome = self.guarded(lambda: attempts.decide(loaded, changes))
+        hold = self.hold
+        outcome = self.guarded(
+            lambda: hold.decide(attempts, loaded, changes) if hold else attempts.decide(loaded, changes)
+        )
         if isinstance(outcome, Loaded):
             self.go_on(outcome)
             self.attributes.rebase(outcome.record.live, changes)
@@ -203,6 +243,11 @@ class Life(State):
 
     # -- commit ----------------------------------------------------------------------------------------------------
 
+    def close(self) -> None:
+        """Note that nothing of the application runs any more; a lock that it still has is given up."""
+        self._closed = True
+        self.abandon()
+
     def finish(self, *, save: bool = True) -> Update:
         """Commit before the headers leave; return what the client must be told, of earlier commits too.
 
@@ -215,7 +260,12 @@ class Life(State):
         """
         # A block of lock() that is still open, in a body that is being sent, ends it itself.
         self.releasing = not self._locked
-        update = commit(self) if save else NOTHING
+        try:
+            update = self._commit() if save else NOTHING
+        finally:
+            if self.releasing:
+                self.abandon()
+            self.releasing = False
         owed, self._owed = self._owed, Tell.NOTHING
         if owed is Tell.ID and self.session_id is None:
             return update  # it has ended or moved since: another response tells
@@ -247,8 +297,10 @@ class Life(State):
             return True
 
     def touch(self) -> None:
-        """Prolong a session that the request did not use, if the store can be reached."""
+        """Prolong a session that the request did not use, if the store can be reached; needs no lock."""
+        exclusive, self._exclusive = self._exclusive, bool
         with suppress(StoreUnavailableError):
             _ = self.attributes
+        self._exclusive = exclusive
         if self.failure is not None:
             self.forgive()

@@ -11,26 +11,32 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable
-from contextlib import suppress
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from typing import NamedTuple, NoReturn, TypeVar
 
 from .errors import SessionLockedError, StoreError
 from .forking import renew_after_fork
-from .memcached.outcomes import Absent, Loaded
+from .memcached.outcomes import Absence, Absent, Loaded
 from .memcached.store import Store
 from .memcached.transaction import Again, Transaction
-from .record import Changes, Record
+from .record import OWN, Changes, Record
 from .stats import Stats
 
+T = TypeVar("T")
+
 #: The attribute that holds it; the application never sees it.
-LOCK = "\0lock"
+LOCK = OWN + "lock"
 #: Seconds without a sign of life after which a holder counts as dead.
 LEASE = 5.0
 #: Seconds between two signs of life.
 RENEWAL = LEASE / 3
 #: Compare-and-swaps that a commit under a lock may lose to requests that do without.
 _ATTEMPTS = 200
+#: Looks at the store after which who waits for a lock looks less often.
+_LOOKS = 8
+#: Holders whose last sign of life a process remembers.
+_REMEMBERED = 1000
 
 
 class Holder(NamedTuple):
@@ -49,6 +55,102 @@ def holder_of(record: Record) -> Holder | None:
     return Holder(int(owner), int(beats))
 
 
+class Waiters:
+    """Those in this process who wait for locks: what they have seen of the holders, and a line for each session."""
+
+    def __init__(self) -> None:
+        # Owner -> its beats, and since when they have been the last ones. Kept for those who wait less than a lease.
+        self._seen: dict[int, tuple[int, float]] = {}
+        self._lines: weakref.WeakValueDictionary[str, _Line] = weakref.WeakValueDictionary()
+        self._guard = threading.Lock()
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where nobody waits."""
+        self.__init__()  # type: ignore[misc]
+
+    def outlasted(self, holder: Holder) -> bool:
+        """Say whether this holder has shown no sign of life for a lease."""
+        now = time.monotonic()
+        with self._guard:
+            beats, since = self._seen.get(holder.owner, (-1, now))
+            if beats != holder.beats:
+                self._seen[holder.owner] = (holder.beats, now)
+                since = now
+            if len(self._seen) > _REMEMBERED:
+                del self._seen[next(iter(self._seen))]
+        return now - since >= LEASE
+
+    @contextmanager
+    def turn(self, key: str, wait: Wait) -> Iterator[bool]:
+        """Let one after the other of this process ask for a session's lock; say whether it went without waiting.
+
+        Raises:
+            SessionLockedError: those before it took all the time.
+        """
+        with self._guard:
+            line = self._lines.setdefault(key, _Line())
+        at_once = line.turn.acquire(blocking=False)
+        if not at_once:
+            wait.begin()
+            if not line.turn.acquire(timeout=min(max(wait.left, 0), threading.TIMEOUT_MAX)):
+                wait.refuse()
+        try:
+            yield at_once
+        finally:
+            line.turn.release()
+
+
+class _Line:
+    """Those in one process who wait for one session's lock: twenty that ask the store all the time slow it down."""
+
+    def __init__(self) -> None:
+        self.turn = threading.Lock()
+
+
+class Wait:
+    """How long one has waited.
+
+    Args:
+        timeout: seconds to wait at most.
+        stats: counts `locks_waited`, `locks_refused`.
+    """
+
+    def __init__(self, timeout: float, stats: Stats) -> None:
+        self._timeout = timeout
+        self._until = time.monotonic() + timeout
+        self._stats = stats
+        self._rounds = 0
+        self._counted = False
+
+    @property
+    def left(self) -> float:
+        """Seconds left."""
+        return self._until - time.monotonic()
+
+    def begin(self) -> None:
+        """Count who has to wait, once."""
+        if not self._counted:
+            self._stats.count("locks_waited")
+            self._counted = True
+
+    def goes_on(self) -> int:
+        """Return the number of the next round.
+
+        Raises:
+            SessionLockedError: the time is over.
+        """
+        if self.left <= 0:
+            self.refuse()
+        self._rounds += 1
+        return self._rounds
+
+    def refuse(self) -> NoReturn:
+        """Raise SessionLockedError."""
+        self._stats.warn("locks_refused", "a request has waited %g s in vain for its session's lock", self._timeout)
+        raise SessionLockedError("other requests of the session have held its lock all the time")
+
+
 class SessionLock:
     """One request's hold on its session.
 
@@ -56,23 +158,21 @@ class SessionLock:
         store: where the session lies.
         stats: counts `locks_waited`, `locks_refused`, `locks_taken_over`, `locks_lost`.
         clock: seconds since the epoch.
+        waiters: who else waits.
     """
 
-    def __init__(self, store: Store, stats: Stats, clock: Callable[[], float]) -> None:
+    def __init__(self, store: Store, stats: Stats, clock: Callable[[], float], waiters: Waiters) -> None:
         self._store = store
         self._stats = stats
         self._clock = clock
+        self._waiters = waiters
         self._owner = secrets.randbits(63)
         self._beats = 0
         # Storage key, and the last clear() that the holder has seen.
         self._key = ""
         self._cleared = 0
-        self._held = threading.Event()
-
-    @property
-    def held(self) -> bool:
-        """It has been acquired, and not released."""
-        return self._held.is_set()
+        #: It may stand in the record: it has been acquired or tried, and not released.
+        self.held: bool = False
 
     def acquire(self, loaded: Loaded, timeout: float) -> Loaded | Absent:
         """Wait for the lock; return the session as it is then, or that it has ended.
@@ -85,33 +185,45 @@ class SessionLock:
             SessionLockedError: others had it all the time.
             StoreUnavailableError: the session cannot be read or saved.
         """
-        found: Loaded | Absent = loaded
+        wait = Wait(timeout, self._stats)
+        try:
+            with self._waiters.turn(loaded.key, wait) as at_once:
+                return self._acquire(loaded if at_once else self._store.glance(loaded.key), wait)
+        except BaseException:
+            self.release()
+            raise
+
+    def _acquire(self, found: Loaded | Absent, wait: Wait) -> Loaded | Absent:
         attempts = self._attempts()
-        wait = _Wait(timeout)
         while isinstance(found, Loaded):
             holder = holder_of(found.record)
-            if holder is None or holder.owner == self._owner or wait.outlasted(holder):
-                outcome = attempts.decide(found, self._sign())
-                if isinstance(outcome, Loaded) and self._owns(outcome.record):
-                    self._note(outcome, taken_over=holder is not None)
-                    return outcome
-                found = outcome.loaded if isinstance(outcome, Again) else outcome
+            theirs = holder is not None and holder.owner != self._owner
+            if holder is not None and theirs and not self._waiters.outlasted(holder):
+                wait.begin()
+                self._store.pause(wait.goes_on() // _LOOKS)
+                # Only looks: whoever waits must not repair what the holder is writing.
+                found = self._store.glance(found.key)
                 continue
-            self._sit_out(found.key, wait)
-            found = self._store.find(found.key)
+            found = self._take(attempts, found)
+            if self.held:
+                if theirs:
+                    self._stats.count("locks_taken_over")
+                break
+            wait.goes_on()
         return found
 
-    def _sit_out(self, key: str, wait: _Wait) -> None:
-        """Wait until the lock looks free. Only looks: twenty that wait must not repair what the holder is writing."""
-        holder: Holder | None = Holder(0, 0)
-        while holder is not None and not wait.outlasted(holder):
-            self._pause(wait)
-            record = self._store.peek(key)
-            holder = holder_of(record) if record is not None else None
+    def _take(self, attempts: Transaction, found: Loaded) -> Loaded | Absent:
+        """Try to put our name into the record; it is there if the lock is held after this."""
+        self._key, self.held = found.key, True
+        outcome = attempts.decide(found, self._sign(), remembered=False)
+        if isinstance(outcome, Loaded) and self._owns(outcome.record):
+            self.follow(outcome)
+            _KEEPER.keep(self)
+            return outcome
+        self.held = False
+        return outcome.loaded if isinstance(outcome, Again) else outcome
 
-    def confirm(self, loaded: Loaded) -> Loaded | Absent:
-        """Make sure that the lock is still ours; same errors as `commit`."""
-        return self.commit(loaded, self._sign())
+    # -- while it is held ------------------------------------------------------------------------------------------
 
     def commit(self, loaded: Loaded, changes: Changes) -> Loaded | Absent:
         """Store changes, if the lock is still ours; also with a change of the lock itself.
@@ -122,53 +234,99 @@ class SessionLock:
         """
         found = loaded
         attempts = self._attempts()
-        if changes.cleared and LOCK not in changes.deleted:
-            changes = changes._replace(values={**changes.values, **self._sign().values})
+        noticed: set[str] = set()
         for _ in range(_ATTEMPTS):
-            if found.record.cleared != self._cleared:
+            if found.record.cleared != self._cleared and not changes.cleared:
+                self.follow(found)
                 return found  # what was locked is no more: clear() by another request is final
-            self._refuse_lost(found)
-            outcome = attempts.decide(found, changes)
+            outcome = self.decide(attempts, found, changes)
             if not isinstance(outcome, Again):
-                return self._after(outcome, changes)
+                return outcome
             found = outcome.loaded
+            self._store.notice(loaded.record, found.record, changes, noticed)
         raise SessionLockedError("other requests kept changing the session without its lock")
 
-    def _after(self, outcome: Loaded | Absent, changes: Changes) -> Loaded | Absent:
-        if isinstance(outcome, Loaded):
-            self._key, self._cleared = outcome.key, outcome.record.cleared
-        if LOCK in changes.deleted:
-            self._held.clear()
+    def decide(self, attempts: Transaction, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
+        """Do what `Transaction.decide` does, if the lock is still ours; same errors as `commit`."""
+        self._refuse_lost(loaded.record)
+        return self._after(attempts.decide(loaded, self._keeping(changes)), changes)
+
+    def move(self, loaded: Loaded, new_key: str, changes: Changes) -> Loaded | Absent:
+        """Do what `Store.move` does, if the lock is still ours; same errors as `commit`."""
+        self._refuse_lost(loaded.record)
+        outcome = self._store.move(loaded, new_key, self._keeping(changes), self._refuse_lost)
+        if isinstance(outcome, Absent) and outcome.why is Absence.MOVED:
+            target = self._store.find(outcome.moved_to)
+            if isinstance(target, Loaded):
+                self.commit(target, changes)
+        self._after(outcome, changes)
         return outcome
 
     def follow(self, loaded: Loaded) -> None:
-        """Go on with the session under its new key."""
+        """Go on with the session as it is now, maybe under a new key."""
         self._key, self._cleared = loaded.key, loaded.record.cleared
+
+    def renew(self) -> None:
+        """Show a sign of life.
+
+        Raises:
+            StoreError: it did not reach the store.
+        """
+        found = self._store.find(self._key)
+        if isinstance(found, Loaded) and self.held and self._owns(found.record):
+            self._attempts().decide(found, self._sign(), remembered=False)
+
+    def _keeping(self, changes: Changes) -> Changes:
+        """Return the changes; a clear() among them leaves the lock where it is."""
+        if not changes.cleared or LOCK in changes.deleted:
+            return changes
+        return changes._replace(values={**changes.values, **self._sign().values})
+
+    def _after(self, outcome: T, changes: Changes) -> T:
+        if isinstance(outcome, Loaded):
+            self.follow(outcome)
+            if LOCK in changes.deleted:
+                self.held = False
+        return outcome
+
+    # -- its end ---------------------------------------------------------------------------------------------------
 
     def release(self) -> None:
         """Let the next one in; nothing else of the request is stored. What cannot be released ends with its lease."""
         if not self.held:
             return
-        with suppress(StoreError):
-            found = self._store.find(self._key)
-            if isinstance(found, Loaded):
-                self.commit(found, Changes(deleted=frozenset([LOCK])))
-        self._held.clear()
+        try:
+            with suppress(StoreError):
+                self._erase()
+        finally:
+            self.held = False
+
+    def _erase(self) -> None:
+        found = self._store.find(self._key)
+        attempts = self._attempts()
+        for _ in range(_ATTEMPTS):
+            if not isinstance(found, Loaded) or not self._owns(found.record):
+                break
+            outcome = attempts.decide(found, Changes(deleted=frozenset([LOCK])), remembered=False)
+            if not isinstance(outcome, Again):
+                break
+            found = outcome.loaded
 
     def forget(self) -> None:
-        """Note that the session has ended, and the lock with it."""
-        self._held.clear()
+        """Note that it has been released, or that the session has ended, and the lock with it."""
+        self.held = False
 
-    def renew(self) -> None:
-        """Show a sign of life."""
-        with suppress(StoreError):
-            found = self._store.find(self._key)
-            if isinstance(found, Loaded) and self.held and self._owns(found.record):
-                self._attempts().decide(found, self._sign())
+    # -- helpers ---------------------------------------------------------------------------------------------------
 
     def _owns(self, record: Record) -> bool:
         holder = holder_of(record)
         return holder is not None and holder.owner == self._owner
+
+    def _refuse_lost(self, record: Record) -> None:
+        if not self._owns(record):
+            self.held = False
+            self._stats.warn("locks_lost", "a request has lost its session's lock, and with it what it changed")
+            raise SessionLockedError("the lock was lost: no sign of life came through for a lease, or by a clear()")
 
     def _attempts(self) -> Transaction:
         return Transaction(self._store, int(self._clock()))
@@ -176,48 +334,6 @@ class SessionLock:
     def _sign(self) -> Changes:
         self._beats += 1
         return Changes({LOCK: b"%d %d" % (self._owner, self._beats)})
-
-    def _note(self, loaded: Loaded, *, taken_over: bool) -> None:
-        self.follow(loaded)
-        self._held.set()
-        if taken_over:
-            self._stats.count("locks_taken_over")
-        _KEEPER.keep(self)
-
-    def _pause(self, wait: _Wait) -> None:
-        if wait.round == 0:
-            self._stats.count("locks_waited")
-        if not wait.goes_on():
-            self._stats.count("locks_refused")
-            raise SessionLockedError("other requests of the session have held its lock all the time")
-        self._store.pause(min(wait.round, 4))
-
-    def _refuse_lost(self, found: Loaded) -> None:
-        if not self._owns(found.record):
-            self._held.clear()
-            self._stats.count("locks_lost")
-            raise SessionLockedError("the session's lock was lost: no sign of life reached the store for a lease")
-
-
-class _Wait:
-    """How long one has waited, and for whom."""
-
-    def __init__(self, timeout: float) -> None:
-        self.round = 0
-        self._until = time.monotonic() + timeout
-        self._seen: Holder | None = None
-        self._since = 0.0
-
-    def outlasted(self, holder: Holder) -> bool:
-        """Say whether this holder has shown no sign of life for a lease."""
-        if holder != self._seen:
-            self._seen, self._since = holder, time.monotonic()
-        return time.monotonic() - self._since >= LEASE
-
-    def goes_on(self) -> bool:
-        """Count a round; say whether there is time left."""
-        self.round += 1
-        return time.monotonic() < self._until
 
 
 class _Keeper:
@@ -240,20 +356,25 @@ class _Keeper:
         with self._guard:
             self._held.add(lock)
             if not self._running:
-                self._running = True
                 threading.Thread(target=self._run, name="sharedsession-lease", daemon=True).start()
+                self._running = True
 
     def _run(self) -> None:
-        while True:
-            time.sleep(RENEWAL)
-            with self._guard:
-                held = [lock for lock in self._held if lock.held]
-                self._held = weakref.WeakSet(held)
-                self._running = bool(held)
-                if not held:
-                    return
-            for lock in held:
+        # Nothing of what `_beat` has in hand outlives it: a lock whose request is gone must not be kept by the sleeper.
+        while self._beat():
+            pass
+
+    def _beat(self) -> bool:
+        time.sleep(RENEWAL)
+        with self._guard:
+            held = [lock for lock in self._held if lock.held]
+            self._held = weakref.WeakSet(held)
+            self._running = bool(held)
+        for lock in held:
+            # One that cannot be renewed ends with its lease; the others go on.
+            with suppress(Exception):
                 lock.renew()
+        return bool(held)
 
 
 _KEEPER = _Keeper()

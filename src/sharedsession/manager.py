@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
+from .lock import SessionLock, Waiters
 from .memcached.outcomes import UNKNOWN, Absent, Loaded
 from .memcached.store import Store
 from .record import Changes
@@ -61,7 +62,12 @@ class Manager:
         self.end_when_emptied = end_when_emptied
         self.beyond_cookies = beyond_cookies
         self.lock_timeout = lock_timeout
+        self.waiters = Waiters()
         self._routed = self._strayed = 0
+
+    def lock(self) -> SessionLock:
+        """Return a lock for one request's session, not yet acquired."""
+        return SessionLock(self.store, self.stats, self.clock, self.waiters)
 
     def note_route(self, session_id: SessionId) -> None:
         """Notice a balancer that is not sticky: more than a tenth of the requests arrive with another node's route."""

@@ -162,6 +162,8 @@ class Response:
             # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
             if written:
                 self.finish()
+            else:
+                self._exchange.abandon()
             return body
         return _Body(self, body)
 

@@ -8,10 +8,14 @@ the ring alike. Pure: no clock, no codec, no I/O.
 
 from __future__ import annotations
 
+from bisect import insort
 from collections.abc import Mapping
 from enum import IntEnum
+from operator import itemgetter
 from typing import NamedTuple
 
+#: How the names of the library's own attributes begin: the application neither sees nor sets them.
+OWN = "\0"
 #: Seconds that a tombstone or deletion mark outlives every copy it must defeat.
 SLACK = 300
 #: Seconds after a move during which a late request with the old id gets no cookie of its own.
@@ -24,6 +28,8 @@ EPOCH_STEP = 1 << 14
 RECENT, RECENT_FOR = 256, 30
 #: Clears of a session that a record remembers: those that a request which is still running may have made.
 CLEARS = 8
+#: Sorts those transactions, (writer, time), by age.
+_AGE = itemgetter(1, 0)
 _GENERATION = 1 << 32
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
@@ -155,8 +161,14 @@ def _blend(a: Record, b: Record) -> Record:
         entries=_merge_entries(a, b, floor),
         floor=floor,
         decider=max(a.decider, b.decider),
-        recent=a.recent if a.recent == b.recent else tuple(sorted({*a.recent, *b.recent})),
+        recent=_united(a.recent, b.recent),
     )
+
+
+def _united(a: tuple[tuple[int, int], ...], b: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
+    # Mostly one knows all that the other does: they are large where transactions are many, and merged at every read.
+    missing = () if a == b else set(b).difference(a)
+    return tuple(sorted([*a, *sorted(missing)])) if missing else a
 
 
 def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -238,8 +250,12 @@ def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry
 
 def remember(record: Record, writer: int, now: int) -> Record:
     """Return the record with a transaction added to those it remembers, the oldest forgotten."""
-    kept = sorted((when, known) for known, when in record.recent if when >= now - RECENT_FOR)[1 - RECENT :]
-    return record._replace(recent=tuple(sorted([(writer, now), *((known, when) for when, known in kept)])))
+    since = now - RECENT_FOR
+    kept = [entry for entry in record.recent if entry[1] >= since]
+    while len(kept) >= RECENT:
+        kept.remove(min(kept, key=_AGE))
+    insort(kept, (writer, now))
+    return record._replace(recent=tuple(kept))
 
 
 def new_epoch(record: Record, node: str, step: int) -> Record:

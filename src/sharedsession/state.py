@@ -7,7 +7,7 @@ from typing import TypeVar
 
 from .attributes import Attributes
 from .dialogue import FormerSession, Requested, Source
-from .errors import StoreUnavailableError
+from .errors import SessionLockedError, StoreUnavailableError
 from .ids import SessionId
 from .lock import LOCK, SessionLock
 from .manager import Manager
@@ -127,16 +127,17 @@ class State:
         """
         if self.loaded is None:
             return
-        manager = self.manager
-        hold = SessionLock(manager.store, manager.stats, manager.clock)
-        outcome = hold.acquire(self.loaded, manager.lock_timeout if timeout is None else timeout)
+        hold = self.manager.lock()
+        outcome = hold.acquire(self.loaded, self.manager.lock_timeout if timeout is None else timeout)
         if isinstance(outcome, Loaded):
             self.hold = hold
             self.go_on(outcome)
-        else:
-            manager.stats.count(f"late_{outcome.why.value}")
-            self.go_on(None)
-            self.gone = True
+            return
+        # It ended meanwhile: for an application that has not seen it yet, that is as if it had ended before.
+        self.gone = self.opened is not None
+        self.late = self.late or outcome.recently
+        self.manager.stats.count(f"{'late' if self.gone else 'ids'}_{outcome.why.value}")
+        self.go_on(None)
 
     def abandon(self) -> None:
         """Let others have the session; what was not saved is not saved."""
@@ -186,7 +187,8 @@ class State:
         """Remember that the store failed: a second access in this request fails at once."""
         # A copy: the error itself holds the frames of this request by its traceback.
         self.failure = StoreUnavailableError(error.reason, error.causes)
-        self.manager.stats.warn("unavailable", "session store unavailable: %s", error)
+        if not isinstance(error, SessionLockedError):  # the lock has counted, and said, what happened
+            self.manager.stats.warn("unavailable", "session store unavailable: %s", error)
 
     def guarded(self, action: Callable[[], T]) -> T:
         """Do something with the store, and remember if it fails."""
@@ -207,15 +209,19 @@ class State:
                 self.take_lock()
         except StoreUnavailableError as error:
             self.fail(error)
-            if not self.manager.empty_when_unavailable:
+            # A session that others have locked is not away: an empty one in its place would be a log-out.
+            if not self.manager.empty_when_unavailable or isinstance(error, SessionLockedError):
                 raise
             self.available = False
+            self.go_on(None)
         self.start()
 
     def _load(self) -> None:
         shown = list(self.manager.verify(self._requested()))
         self.takes_cookies = any(source == "cookie" for _, source in shown)
-        results = self.manager.store.load_each([session_id.key for session_id, _ in shown], slide=self._slide())
+        keys = [session_id.key for session_id, _ in shown]
+        # Who takes the lock writes all copies anyway; twenty that wait must not repair what its holder is writing.
+        results = self.manager.store.load_each(keys, slide=self._slide(), mends=not self._exclusive())
         for (session_id, source), found in zip(shown, results, strict=True):
             if isinstance(found, Loaded):
                 if source != "cookie" and found.record.cookie_only:

@@ -15,6 +15,7 @@ from webclient import SECRET
 
 from djangoface.conftest import Serve, Settings
 from djangoface.project import PASSWORD, VIEWS, Browser, log_in, put, stored, urls
+from sharedsession.django import get_session
 
 
 def log_out_badly(request: HttpRequest) -> None:
@@ -278,10 +279,16 @@ def test_another_secret_key(change: Settings) -> None:
 
 def test_another_engine(serve: Serve, memcached: Memcached) -> None:
     """A test that sets an engine of Django's gets that one, whatever the middleware: nothing goes to memcached."""
-    serve({"put": put("a", 1)}, {"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"})
+
+    def typed(request: HttpRequest) -> None:
+        with pytest.raises(TypeError, match=r"request\.session is not sharedsession's"):
+            get_session(request)
+
+    serve({"put": put("a", 1), "typed": typed}, {"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"})
     client = Client()
     client.get("/put")
     assert client.get("/show").content == b"{'a': 1}"
     assert ":" in client.cookies["sessionid"].value
     assert dict(client.session.items()) == {"a": 1}
     assert memcached.stats()["cmd_set"] == 0
+    assert client.get("/typed").status_code == 200

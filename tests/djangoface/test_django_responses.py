@@ -19,7 +19,7 @@ from webclient import Commands, Server, commands, sent
 
 from djangoface import FURTHER, MIDDLEWARE
 from djangoface.conftest import Serve
-from djangoface.project import Browser, put, stored
+from djangoface.project import Browser, put, remaining, stored
 from sharedsession import HeadersSentError, SessionMiddleware
 
 # -- what it costs -----------------------------------------------------------------------------------------------------
@@ -80,7 +80,7 @@ def test_concurrent_requests(serve: Serve) -> None:
 
 @pytest.mark.parametrize("status", [500, 502])
 def test_error_responses(serve: Serve, status: int) -> None:
-    """Nothing is saved with a 5xx, as in Django, except by save() in the view; SHAREDSESSION can have it otherwise."""
+    """Nothing is saved with a 5xx, as in Django, except by save() in the view."""
 
     def fail(request: HttpRequest) -> HttpResponse:
         request.session["b"] = 2
@@ -100,9 +100,32 @@ def test_error_responses(serve: Serve, status: int) -> None:
     assert new.cookies == {}
     new.get("/fail?save")
     assert stored(new.id) == {"b": 2}
-    serve({"fail": fail}, save_on_5xx=True)
-    new.get("/fail?save")
-    assert stored(new.id) == {"b": 2, "c": 3}
+
+
+def test_error_responses_that_save(serve: Serve, memcached: Memcached) -> None:
+    """SHAREDSESSION can have it otherwise: save_on_5xx."""
+
+    def fail(request: HttpRequest) -> HttpResponse:
+        request.session.set_expiry(300)
+        return HttpResponse(status=500)
+
+    browser = serve({"fail": fail}, save_on_5xx=True)
+    browser.get("/fail")
+    assert stored(browser.id) == {"_session_expiry": 300}
+    assert remaining(memcached, browser.id) <= 300
+
+
+def test_an_error_stays_an_error(serve: Serve) -> None:
+    """A failed view that has also changed a deleted session is a 500: nothing was going to be saved."""
+
+    def fail(request: HttpRequest) -> HttpResponse:
+        request.session.delete()
+        request.session["b"] = 2
+        return HttpResponse(status=500)
+
+    browser = serve({"fail": fail})
+    browser.get("/put")
+    assert browser.get("/fail").status == 500
 
 
 def test_what_cannot_be_stored(serve: Serve) -> None:
@@ -177,7 +200,7 @@ def test_partitioned(serve: Serve) -> None:
     browser = Browser({"sessionid": cookie.value})
     for path in ("/show", "/flush"):
         assert (browser.get(path).set_cookie or "").endswith("; Secure; Partitioned")
-    assert (Browser({"sessionid": "0" * 64}).get("/flush").set_cookie or "").endswith("; Partitioned")
+    assert (Browser({"sessionid": "0" * 64}).get("/flush").set_cookie or "").endswith("; Secure; Partitioned")
 
 
 def test_cookie_of_the_view(serve: Serve) -> None:

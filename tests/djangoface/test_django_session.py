@@ -67,6 +67,28 @@ def test_cycle_key(serve: Serve) -> None:
     assert stored(old) is None
 
 
+def test_cycle_key_of_a_new_session(serve: Serve) -> None:
+    """cycle_key gives a client without a session one, if only an empty one."""
+    serve()
+    browser = Browser()
+    browser.get("/cycle")
+    assert stored(browser.id) == {}
+
+
+def test_late_request(serve: Serve) -> None:
+    """A request that still has the old id makes no new session, whose cookie would overwrite the new one."""
+
+    def late(request: HttpRequest) -> None:
+        get_session(request).ensure_id()
+        request.session.set_expiry(0)
+
+    browser = serve({"late": late})
+    browser.get("/put")
+    old = browser.id
+    browser.get("/cycle")
+    assert Browser({"sessionid": old}).get("/late").set_cookie is None
+
+
 def test_flush(serve: Serve) -> None:
     """flush ends the session at once: the cookie goes, and whoever still has it has nothing."""
     seen: list[Any] = []
@@ -282,16 +304,24 @@ def test_modified_prolongs(serve: Serve, memcached: Memcached) -> None:
     assert Browser().get("/refresh").set_cookie is None
 
 
-def test_fixed_date(serve: Serve) -> None:
+def test_fixed_date(serve: Serve, memcached: Memcached) -> None:
     """A session with a date of expiry ends then, however active it is, and the cookie goes."""
 
     def expire(request: HttpRequest) -> None:
         request.session["a"] = 1
         request.session.set_expiry(timedelta(hours=-1 if request.GET else 1))
 
-    browser = serve({"expire": expire})
+    def nearer(request: HttpRequest) -> None:
+        request.session["_session_expiry"] = (timezone.now() + timedelta(seconds=90)).isoformat()
+
+    browser = serve({"expire": expire, "nearer": nearer, "other": put("b", 2)})
     browser.get("/expire")
     assert "'a': 1" in browser.get("/show").text
+    browser.get("/nearer")
+    assert remaining(memcached, browser.id) <= 90
+    answer = browser.get("/other")
+    assert 0 < (seconds(answer.set_cookie) or 0) <= 90
+    assert remaining(memcached, browser.id) <= 90
     # By another client, so that this one keeps its cookie.
     known = browser.id
     assert "Max-Age=0" in (Browser({"sessionid": known}).get("/expire?over").set_cookie or "")
@@ -339,7 +369,8 @@ def test_until_the_browser_closes(serve: Serve, memcached: Memcached) -> None:
 
 def test_never_expires(serve: Serve, memcached: Memcached) -> None:
     """max_inactive_interval=None: memcached and the browser keep it for ten years."""
-    browser = serve(max_inactive_interval=None)
+    browser = serve({"age": lambda request: request.session.get_expiry_age()}, max_inactive_interval=None)
+    assert browser.get("/age").text == str(10 * 365 * 86400)
     assert seconds(browser.get("/put").set_cookie) == 10 * 365 * 86400
     assert remaining(memcached, browser.id) > 9 * 365 * 86400
 
@@ -412,10 +443,16 @@ def test_test_cookie(serve: Serve) -> None:
 
 def test_emptied_session_goes_on(serve: Serve) -> None:
     """A session whose last attribute is deleted goes on, and its cookie stays, as in Django."""
-    browser = serve({"empty": lambda request: request.session.pop("a")})
+    views = {
+        "empty": lambda request: request.session.pop("a"),
+        "is_empty": lambda request: request.session.is_empty(),
+    }
+    browser = serve(views)
+    assert browser.get("/is_empty").text == "True"
     browser.get("/put")
     assert seconds(browser.get("/empty").set_cookie) == FORTNIGHT
     assert stored(browser.id) == {}
+    assert browser.get("/is_empty").text == "False"
 
 
 def test_mapping(serve: Serve) -> None:

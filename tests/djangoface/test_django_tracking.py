@@ -185,6 +185,8 @@ def test_wrong_host(serve: Serve) -> None:
     browser = serve(settings={"ALLOWED_HOSTS": ["shop.example"]}, **URL)
     assert browser.get("/put", HTTP_HOST="shop.example").status == 200
     assert Browser().get("/put", HTTP_HOST="else.example").status == 400
+    serve(settings={"MIDDLEWARE": [MIDDLEWARE]}, **URL)
+    assert Browser().get("/put", HTTP_HOST="else.example").status == 200
 
 
 def test_asgi(serve: Serve) -> None:

@@ -110,14 +110,15 @@ def _swept(deed: Deed, sweep: Sweep) -> bool:
 
 
 def _check_ledger(lineage: Lineage, view: View) -> Iterator[str]:
-    """Promise 4: every acknowledged transaction is there once, every other at most once."""
+    """Promise 4: what a transaction, or a request with the lock, appended is there once if acknowledged, else at most
+    once."""
     for name, tokens in view.lists.items():
-        known = {append.token: append for append in lineage.appends}
+        known = {append.token: append for append in lineage.appends if append.name == name}
         for token in dict.fromkeys(tokens):
             if tokens.count(token) > 1:
-                yield f"promise 4: {view.request} saw transaction {token} twice in {name}: {tokens}"
+                yield f"promise 4: {view.request} saw {token} twice in {name}: {tokens}"
             if token not in known:
-                yield f"promise 2: {view.request} saw transaction {token}, which belongs to another session"
+                yield f"promise 2: {view.request} saw {token} in {name}, which belongs to another session"
         for token, append in known.items():
             yield from _check_append(append, token in tokens, lineage, view)
 
@@ -125,10 +126,10 @@ def _check_ledger(lineage: Lineage, view: View) -> Iterator[str]:
 def _check_append(append: Append, visible: bool, lineage: Lineage, view: View) -> Iterator[str]:
     if visible:
         for sweep in lineage.sweeps:
-            if sweep.acked < view.began and _swept(append, sweep):
-                yield f"promise 5: {view.request} saw transaction {append.token}, swept away by {sweep.request}"
+            if sweep.acked < view.began and _swept(append, sweep) and not append.moving:
+                yield f"promise 5: {view.request} saw {append.token} in {append.name}, swept away by {sweep.request}"
     elif append.acked < view.began and not _may_be_swept(append, lineage, view):
-        yield f"promise 4: {view.request} did not see transaction {append.token} of {append.request}"
+        yield f"promise 4: {view.request} did not see {append.token} of {append.request} in {append.name}"
 
 
 def _may_be_swept(append: Append, lineage: Lineage, view: View) -> bool:

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from sharedsession.codec import Decoded
+from sharedsession.lock import LEASE
 
 from .checker import violations
 from .faults import FAULTS, Place, RandomWeather
@@ -28,9 +29,12 @@ class Theme:
     slow_handlers: float = 0.0
     #: Part of the histories in which sessions live so briefly that they expire.
     short_lives: float = 0.0
+    #: Part of the requests that have the session for themselves.
+    exclusive: float = 0.0
 
 
 PLAIN = {"set": 8, "grow": 4, "delete": 3, "commit": 2}
+LOCKED = {"set": 2, "commit": 1, "append": 2, "count": 8, "count_plainly": 6}
 THEMES: dict[str, Theme] = {
     "plain": Theme(PLAIN),
     "transactions": Theme({"append": 8, "append_in_place": 4, "set": 2, "commit": 1}),
@@ -39,6 +43,8 @@ THEMES: dict[str, Theme] = {
     "moves": Theme({**PLAIN, "change_id": 4, "append": 5}),
     "everything": Theme({**PLAIN, "append": 8, "clear": 1, "invalidate": 1, "change_id": 3}),
     "slow": Theme({**PLAIN, "append": 8, "clear": 1, "invalidate": 1, "change_id": 3}, 0.1, 0.5),
+    "locks": Theme({**LOCKED, "clear": 1, "invalidate": 1, "change_id": 3}, exclusive=0.4),
+    "lost locks": Theme({**LOCKED, "change_id": 2, "stopped": 4, "dies": 1}, exclusive=0.3),
 }
 
 STEPS: dict[str, Callable[[random.Random], Step]] = {
@@ -51,12 +57,25 @@ STEPS: dict[str, Callable[[random.Random], Step]] = {
     "clear": lambda rng: Request.clear,
     "invalidate": lambda rng: Request.invalidate,
     "change_id": lambda rng: Request.change_id,
+    "count": lambda rng: _thinking(Request.count, rng),
+    "count_plainly": lambda rng: _thinking(Request.count_plainly, rng),
+    "stopped": lambda rng: _stopped(rng.uniform(0.0, 2 * LEASE)),
+    "dies": lambda rng: lambda request: request.count(dies=True),
 }
 
 
 def _named(step: Callable[[Request, str], None], rng: random.Random) -> Step:
     name = rng.choice(NAMES)
     return lambda request: step(request, name)
+
+
+def _thinking(step: Callable[[Request, float], None], rng: random.Random) -> Step:
+    seconds = rng.choice([0.0, 0.02, 0.6]) * rng.random()
+    return lambda request: step(request, seconds)
+
+
+def _stopped(seconds: float) -> Step:
+    return lambda request: request.count(seconds, stopped=True)
 
 
 @dataclass(frozen=True)
@@ -117,7 +136,9 @@ class History:
             self.world.spawn("director", self._direct)
             self.world.run()
         found = [*self.network.breaches, *violations(self.journal)]
-        return Verdict(self.seed, found, self.journal.requests, self.journal.failed, self.world.lines)
+        # Whoever is stopped while it has the lock gets a 503, and at times whoever waits for it.
+        failed = self.journal.failed + (0 if "stopped" in self.theme.weights else self.journal.refused)
+        return Verdict(self.seed, found, self.journal.requests, failed, self.world.lines)
 
     # -- the course of events --------------------------------------------------------------------------------------
 
@@ -157,9 +178,9 @@ class History:
     def _request(self, client: Client, steps: Sequence[Step], shown: Sequence[str] | None = None) -> None:
         self._numbers += 1
         process = self.random.choice(self.place.processes)
-        request = Request(
-            f"r{self._numbers}", client, process, self.journal, self._shown(client) if shown is None else shown
-        )
+        exclusive = bool(steps and self.theme.exclusive) and self.random.random() < self.theme.exclusive
+        cookies = self._shown(client) if shown is None else shown
+        request = Request(f"r{self._numbers}", client, process, self.journal, cookies, exclusive=exclusive)
         self.world.rename(f"r{self._numbers}")
         self.world.trace(process.name, "for", client.name)
         update = request.run(steps)

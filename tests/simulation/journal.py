@@ -50,9 +50,13 @@ class Sweep(Deed):
 
 @dataclass(eq=False)
 class Append(Deed):
-    """A transaction appended a token that nobody else appends."""
+    """A token that nobody else appends was appended to a list, in a transaction or under the lock."""
 
     token: str = ""
+    #: The attribute that is the list.
+    name: str = ""
+    #: Committed with a change of id, as for a `Write`.
+    moving: bool = False
 
 
 @dataclass(eq=False)
@@ -131,6 +135,8 @@ class Journal:
         self.violations: list[str] = []
         self.requests = 0
         self.failed = 0
+        #: Requests that could not have the session's lock, or lost it.
+        self.refused = 0
 
     def born(self, client: str, session_id: str, when: float) -> Lineage:
         """Note a new session."""

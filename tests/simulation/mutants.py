@@ -106,7 +106,7 @@ def repaired_before_compared() -> AbstractContextManager[None]:
     """The record of one copy is committed with the tokens that the repair of all copies returned."""
     load = Store._load
 
-    def broken(self: Store, found: Copies, asked: int | None, *, touched: bool) -> object:
+    def broken(self: Store, found: Copies, asked: int | None, *, touched: bool, mends: bool) -> object:
         first: list[Record] = []
 
         def remember(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = None) -> Record:
@@ -114,7 +114,7 @@ def repaired_before_compared() -> AbstractContextManager[None]:
             return settle.repair(cluster, copies, record, ttl)
 
         with mock.patch.object(store, "repair", remember):
-            outcome = load(self, found, asked, touched=touched)
+            outcome = load(self, found, asked, touched=touched, mends=mends)
         if isinstance(outcome, Loaded) and first:
             outcome.record = first[0]
             found._records.clear()

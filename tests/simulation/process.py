@@ -19,6 +19,7 @@ from sharedsession.nodelist import NodeConfig
 from sharedsession.stats import Stats
 from sharedsession.values import ValueCodec
 
+from .lease import SimWaiters
 from .network import Network
 
 KEYS = (b"simulation secret",)
@@ -151,6 +152,7 @@ class Process:
         self.manager = Manager(
             self.store, IDS, VALUES, self.cluster.stats, self.clock, default_interval=self.settings.interval
         )
+        self.manager.waiters = SimWaiters(self.network.world)
 
     def _cluster(self) -> Cluster:
         return Cluster(

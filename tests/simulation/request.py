@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from sharedsession.dialogue import NOTHING, Requested, Tell, Update
-from sharedsession.errors import StoreUnavailableError
+from sharedsession.errors import SessionLockedError, StoreUnavailableError
 from sharedsession.life import Life
 from sharedsession.session import Session
 
@@ -17,8 +17,12 @@ from .world import World
 #: One thing that a handler does.
 Step = Callable[["Request"], None]
 
-#: The attribute that only transactions write: a list of tokens.
-LEDGER = "t"
+#: The attribute that only transactions write, and that which is only written under the lock: lists of tokens.
+LEDGER, COUNTER = "t", "k"
+
+
+class Killed(BaseException):
+    """The request's process died (SIGKILL)."""
 
 
 class Client:
@@ -52,16 +56,32 @@ class Request:
         process: which process serves it.
         journal: where its deeds are noted.
         shown: the ids that the client shows, best first.
+        exclusive: it has the session for itself (`locking="writes"`).
     """
 
-    def __init__(self, name: str, client: Client, process: Process, journal: Journal, shown: Sequence[str]) -> None:
+    def __init__(
+        self,
+        name: str,
+        client: Client,
+        process: Process,
+        journal: Journal,
+        shown: Sequence[str],
+        *,
+        exclusive: bool = False,
+    ) -> None:
         self.name = name
         self.client = client
         self.process = process
         self.journal = journal
         self.shown = shown
         self.world: World = process.network.world
-        self.life = Life(process.manager, lambda: [Requested(text, "cookie") for text in shown], lambda: True)
+        self.exclusive = exclusive
+        self.life = Life(
+            process.manager,
+            lambda: [Requested(text, "cookie") for text in shown],
+            lambda: True,
+            exclusive=lambda: exclusive,
+        )
         self.session = Session(self.life)
         self.lineage: Lineage | None = None
         self._began = self._seen = self.world.now
@@ -80,34 +100,45 @@ class Request:
             for step in steps:
                 step(self)
             return self._finish()
+        except Killed:
+            self.world.trace("dies")
+            return NOTHING
         except StoreUnavailableError as error:
-            self.journal.failed += 1
+            if isinstance(error, SessionLockedError):
+                self.journal.refused += 1
+            else:
+                self.journal.failed += 1
             self.world.trace(f"503 {error}")
             return NOTHING
         finally:
+            self.life.close()
             self.process.busy.discard(self.name)
 
     def _look(self) -> None:
         self._began = self.world.now
         data = dict(self.session)
         self._seen = self.world.now
-        adopted = self.session.id
+        adopted = self._current_id()
         self.world.trace("sees", adopted and adopted[:4], data)
+        # A session that moved while the request waited for its lock is seen under its new id.
+        self.lineage = self.journal.by_id.get(adopted) if adopted else None
         for text in self.shown:
             lineage = self.journal.by_id.get(text)
-            if lineage is not None:
-                self._note_view(lineage, text, data if text == adopted else None)
-            if text == adopted:
-                self.lineage = lineage
+            if lineage is not None and text != adopted:
+                self._note_view(lineage, text, None)
+            if lineage is not None and lineage is self.lineage:
                 break
-        if adopted is not None and self.lineage is None:
+        if adopted is not None and self.lineage is not None:
+            self._note_view(self.lineage, adopted, data)
+        elif adopted is not None:
             self.journal.violations.append(f"promise 1: {self.name} was given a session under an id nobody made")
 
     def _note_view(self, lineage: Lineage, text: str, data: dict[str, Any] | None) -> None:
-        seen = None if data is None else {name: as_text(value) for name, value in data.items() if name != LEDGER}
+        lists = (LEDGER, COUNTER)
+        seen = None if data is None else {name: as_text(value) for name, value in data.items() if name not in lists}
         view = View(self.name, text, self._began, self._seen, seen)
         if data is not None:
-            view.lists = {LEDGER: list(data.get(LEDGER, []))}
+            view.lists = {name: list(data.get(name, [])) for name in lists}
         lineage.views.append(view)
 
     # -- steps -----------------------------------------------------------------------------------------------------
@@ -145,6 +176,7 @@ class Request:
         self.world.trace("clears")
         self.session.clear()
         self._writes.clear()
+        self._deeds = [deed for deed in self._deeds if isinstance(deed, Move)]
         self._sweep = Sweep(self.name, self._began, self._seen)
 
     def invalidate(self) -> None:
@@ -175,7 +207,7 @@ class Request:
     def _current_id(self) -> str | None:
         """Return the id under which the session lies; a transaction may have followed it to a new one."""
         loaded = self.life.loaded
-        return self.journal.by_key.get(loaded.key) if loaded else self.session.id
+        return (self.journal.by_key.get(loaded.key) if loaded else None) or self.session.id
 
     def commit(self) -> None:
         """Save in the middle of the request."""
@@ -185,9 +217,7 @@ class Request:
 
     def append(self, *, in_place: bool = False) -> None:
         """Append a token in a transaction."""
-        self._attempt()
-        before, deed = self.lineage, Append(self.name, self._began, self._seen, token=self.fresh_value())
-        self._try(deed)
+        before, deed = self._begin(LEDGER)
 
         def add(session: Any) -> None:
             deed.seen = self.world.now
@@ -198,12 +228,66 @@ class Request:
                 session[LEDGER] = [*session.get(LEDGER, []), deed.token]
 
         self.session.transaction(add)
+        self._end(before, deed)
+
+    def count(self, think: float = 0.0, *, stopped: bool = False, dies: bool = False) -> None:
+        """Append a token under the lock, by plain reading and writing.
+
+        Args:
+            think: seconds between both.
+            stopped: the process gets no time meanwhile.
+            dies: it does not get further.
+        """
+        before, deed = self._begin(COUNTER)
+        with self.session.lock():
+            deed.seen = self.world.now
+            known = list(self.session.get(COUNTER, []))
+            self._think(think, stopped=stopped)
+            if dies:
+                self._die()
+            self.session[COUNTER] = [*known, deed.token]
+            self.world.trace("counts", deed.token, "after", known)
+        self._end(before, deed)
+
+    def count_plainly(self, think: float = 0.0) -> None:
+        """Append a token without asking for the lock: the request has it, or asks for it here."""
+        if not self.exclusive or self.life.hold is None:
+            self.count(think)
+            return
+        deed = Append(self.name, self._began, self._seen, token=self.fresh_value(), name=COUNTER)
+        known = list(self.session.get(COUNTER, []))
+        self.world.sleep(think)
+        self.session[COUNTER] = [*known, deed.token]
+        self.world.trace("counts plainly", deed.token, "after", known)
+        self._deeds.append(deed)
+
+    def _begin(self, name: str) -> tuple[Lineage | None, Append]:
+        self._attempt()
+        deed = Append(self.name, self._began, self._seen, token=self.fresh_value(), name=name)
+        self._try(deed)
+        return self.lineage, deed
+
+    def _end(self, before: Lineage | None, deed: Append) -> None:
         if self.life._owed is Tell.ID or self.session.is_new:
-            self._place(self.session.id)
+            self._place(self._current_id())
         if self.lineage is not before:
-            deed = Append(self.name, self._began, deed.seen, token=deed.token)
+            deed = Append(self.name, self._began, deed.seen, token=deed.token, name=deed.name)
         self._deeds.append(deed)
         self._acknowledge(self.life._owed is Tell.ID)
+
+    def _think(self, seconds: float, *, stopped: bool) -> None:
+        keeper = self.process.network.keeper
+        if stopped:
+            self.world.trace("STOPPED")
+            keeper.stopped.add(self.world.task)
+        self.world.sleep(seconds)
+        keeper.stopped.discard(self.world.task)
+
+    def _die(self) -> None:
+        """Run no further; what clean-up there is must find nothing to do."""
+        if self.life.hold is not None:
+            self.life.hold.forget()
+        raise Killed
 
     # -- the journal of a commit -----------------------------------------------------------------------------------
 
@@ -222,7 +306,7 @@ class Request:
                 lineage.add(end)
         moving = any(isinstance(deed, Move) for deed in self._deeds)
         for deed in self._waiting():
-            if isinstance(deed, Write):
+            if isinstance(deed, Write | Append):
                 deed.moving = moving
             self._try(deed)
 
@@ -245,7 +329,7 @@ class Request:
             end.acked = now
         self._ends.clear()
         if told_id:
-            self._place(self.session.id)
+            self._place(self._current_id())
         if self.lineage is None and self.session.is_new:
             return  # nothing is stored of it yet
         for deed in self._waiting():

@@ -10,7 +10,7 @@ from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponse, StreamingHttpResponse
-from django.utils.cache import patch_cache_control, patch_vary_headers
+from django.utils.cache import patch_cache_control
 
 from ..errors import RETRY_AFTER, StoreUnavailableError
 from ..exchange import Exchange
@@ -47,10 +47,8 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
     if EXCHANGE_KEY in request.META:
         _save_for_wrapper(response, exchange, saves=saves)
     else:
-        headers = list(response.items())
-        exchange.commit(response.status_code, headers)
-        _apply(headers, response)
-        _save_at_end(response, exchange)
+        _save(response, exchange)
+    _save_at_end(response, exchange)
     if saves and exchange.lost:
         raise UpdateError
     if store.flushed_nothing and settings.SESSION_COOKIE_NAME in request.COOKIES:
@@ -58,14 +56,21 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
     return response
 
 
+def _save(response: HttpResponseBase, exchange: Exchange) -> None:
+    """Save, and tell the client; a streaming response cannot tell it anything afterwards."""
+    headers = list(response.items())
+    exchange.commit(response.status_code, headers)
+    _apply(headers, response)
+    if response.streaming:
+        exchange.headers_sent()
+
+
 def _save_for_wrapper(response: HttpResponseBase, exchange: Exchange, *, saves: bool) -> None:
     """Save; the middleware around the WSGI application tells the client, but what caches responses is inside of it."""
     if saves:
         exchange.save()
-    accessed = exchange.session.accessed
-    if accessed:
-        patch_vary_headers(response, ("Cookie",))
-    if (accessed or exchange.carried() is not None) and "no-store" not in response.headers.get("Cache-Control", ""):
+    personal = exchange.session.accessed or exchange.carried() is not None
+    if personal and "no-store" not in response.headers.get("Cache-Control", ""):
         patch_cache_control(response, private=True)
 
 
@@ -102,15 +107,15 @@ def _delete_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
     path = cookie.path or request.META.get("SCRIPT_NAME") or "/"
     response.delete_cookie(cookie.name, path, cookie.domain, cast("Any", cookie.samesite))
     if cookie.partitioned:
+        response.cookies[cookie.name]["secure"] = True
         response.cookies[cookie.name] = PartitionedCookie.of(response.cookies[cookie.name])
 
 
 def _save_at_end(response: HttpResponseBase, exchange: Exchange) -> None:
-    """Save what the body of a streaming response changes while it is sent."""
+    """Save what the body of a streaming response changes, before its end is sent: the client may ask again then."""
     # A file is sent by the server itself where it can (wsgi.file_wrapper); nothing of the application runs meanwhile.
     if not isinstance(response, StreamingHttpResponse) or getattr(response, "file_to_stream", None) is not None:
         return
-    exchange.headers_sent()
     content = response.streaming_content
     if response.is_async:
         closing = getattr(getattr(response, "_iterator", None), "aclose", None)

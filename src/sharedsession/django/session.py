@@ -231,8 +231,6 @@ class SessionStore(SessionBase):
     def _keep_time(self) -> None:
         """Let the session live as long as `set_expiry`, or SESSION_COOKIE_AGE, says."""
         expiry = self._session.get(EXPIRY)
-        if expiry == self._expiry_before and isinstance(expiry, str):
-            return  # a fixed date: said once
         if expiry != self._expiry_before and ends_with_browser(expiry) and not self.shared.is_new:
             # The browser's cookie may have an age, which only another cookie takes from it.
             cast("DjangoSession", self.shared).tell_again()

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..nodelist import NodeConfig
-from .connection import Connection, DumpRefusedError
+from .connection import DumpRefusedError
 from .node import Node
 from .patience import Deadline
 
@@ -14,7 +15,7 @@ from .patience import Deadline
 BUSY_PATIENCE = 60.0
 _BUSY_PAUSE = 0.25
 #: Seconds to wait for each piece. Long: a memcached before 1.6.26 may crash when its dump is cut off.
-_PIECE_PATIENCE = 10.0
+PIECE_PATIENCE = 10.0
 #: The walk along the hash table, which misses nothing that moves meanwhile, is younger than memcached 1.6.9.
 _WALKS = ("hash", "all")
 
@@ -29,7 +30,12 @@ class Listing(NamedTuple):
 
 
 def list_keys(
-    config: NodeConfig, prefix: str, *, connect_timeout: float, busy_patience: float = BUSY_PATIENCE
+    config: NodeConfig,
+    prefix: str,
+    *,
+    connect_timeout: float,
+    busy_patience: float = BUSY_PATIENCE,
+    piece_patience: float = PIECE_PATIENCE,
 ) -> Listing:
     """Ask a server for the keys of all its values.
 
@@ -38,6 +44,7 @@ def list_keys(
         prefix: how the keys begin that are to be named; the others are only counted.
         connect_timeout: seconds to wait for the connection.
         busy_patience: seconds for which a busy server is asked again.
+        piece_patience: seconds to wait for each piece of the answer.
 
     Raises:
         OSError, ValueError, EOFError: it does not tell, or is busy for too long.
@@ -46,7 +53,7 @@ def list_keys(
     walks = list(_WALKS)
     while True:
         try:
-            return _list(config, prefix, walks[0], connect_timeout)
+            return _list(config, prefix, walks[0], connect_timeout, piece_patience)
         except DumpRefusedError as error:
             if error.reply.startswith("BADCLASS") and len(walks) > 1:
                 walks.pop(0)
@@ -56,18 +63,20 @@ def list_keys(
                 raise
 
 
-def _list(config: NodeConfig, prefix: str, walk: str, connect_timeout: float) -> Listing:
+def _list(config: NodeConfig, prefix: str, walk: str, connect_timeout: float, patience: float) -> Listing:
     connection = Node(config, connect_timeout).open(Deadline(connect_timeout))
     try:
-        return _sort(connection, prefix, walk)
+        return _sort(connection.keys(walk, patience), prefix)
+    except TimeoutError:
+        raise TimeoutError("it does not tell its keys in time; is another dump under way?") from None
     finally:
         connection.close()
 
 
-def _sort(connection: Connection, prefix: str, walk: str) -> Listing:
+def _sort(found: Iterable[str], prefix: str) -> Listing:
     keys: list[str] = []
     others = 0
-    for key in connection.keys(walk, _PIECE_PATIENCE):
+    for key in found:
         if key.startswith(prefix):
             keys.append(key)
         else:

@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 
 from ..errors import StoreUnavailableError
-from ..record import MOVE_GRACE, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from ..stats import logger
 from .commands import Delete, Refused, Stored
 from .copies import Cluster, Copies, Standing, read_together
@@ -46,8 +46,13 @@ class Store:
         """
         return next(self.load_each([key], slide=slide))
 
-    def load_each(self, keys: Sequence[str], *, slide: bool = True) -> Iterator[Loaded | Absent]:
+    def load_each(self, keys: Sequence[str], *, slide: bool = True, mends: bool = True) -> Iterator[Loaded | Absent]:
         """Yield what `load` returns for each key; the first question about all of them takes one trip together.
+
+        Args:
+            keys: storage keys.
+            slide: start the idle time of what is found anew.
+            mends: repair copies that merely differ; False: for who is going to write them all anyway, or looks often.
 
         Raises:
             StoreUnavailableError: as for `load`, when it comes to the key in question.
@@ -59,33 +64,30 @@ class Store:
             # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
             read_together(self._cluster, each)
         for copies in each:
-            yield self._load(copies, asked, touched=not together)
+            yield self._load(copies, asked, touched=not together, mends=mends)
 
-    def _load(self, copies: Copies, asked: int | None, *, touched: bool) -> Loaded | Absent:
+    def _load(self, copies: Copies, asked: int | None, *, touched: bool, mends: bool) -> Loaded | Absent:
         record = copies.read(asked if touched else None)
         if record is None or self._outlived(record):
             return UNKNOWN
         if record.state is State.MOVED:
             self.rescue(copies.live(), record)
         keeps = asked is None and not record.state
-        record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
+        if mends or record.state or not all(copies.readable(node) for node in copies.current()):
+            record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         ttl = self._cluster.ttl(record)
         if asked is not None and (ttl != asked or not touched):
             copies.prolong(ttl)
         return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
 
     def glance(self, key: str) -> Loaded | Absent:
-        """Do what `find` does, but leave copies that differ as they are: for those who look again and again.
+        """Do what `find` does, but leave copies that merely differ as they are: for those who look again and again.
 
         Raises:
             StoreUnavailableError: as for `load`.
         """
-        copies = Copies(self._cluster, key)
-        record = copies.read(None)
-        whole = all(copies.readable(node) for node in copies.current())
-        if record is None or record.state or not whole or self._outlived(record):
-            return self.find(key)
-        return Loaded(record, copies, self._cluster.clock())
+        found = next(self.load_each([key], slide=False, mends=False))
+        return self._trace(found) if isinstance(found, Absent) else found
 
     def find(self, key: str) -> Loaded | Absent:
         """Load a session wherever it has moved to; its idle time goes on.
@@ -338,15 +340,28 @@ class Store:
         noticed: set[str] = set()
 
         def change(base: Record) -> Record:
-            for name in {*changes.values, *changes.deleted} - noticed:
-                entry = base.entries.get(name)
-                if entry is not None and entry != known.entries.get(name) and entry.writer != stamp.writer:
-                    noticed.add(name)
-                    self._cluster.stats.count("overwrites")
-                    logger.debug("two requests wrote session attribute %r at the same time; one value stands", name)
+            self.notice(known, base, changes, noticed, stamp.writer)
             return add(base)
 
         return change
+
+    def notice(self, known: Record, found: Record, changes: Changes, noticed: set[str], writer: int = 0) -> None:
+        """Count, and name at debug level, attributes to be written that others have written since `known` was read.
+
+        Args:
+            known: what was read.
+            found: what stands now.
+            changes: what is to be written.
+            noticed: names that were counted already; grows.
+            writer: who is not another.
+        """
+        for name in {*changes.values, *changes.deleted} - noticed:
+            entry = found.entries.get(name)
+            if name.startswith(OWN) or entry is None or entry == known.entries.get(name) or entry.writer == writer:
+                continue
+            noticed.add(name)
+            self._cluster.stats.count("overwrites")
+            logger.debug("two requests wrote session attribute %r at the same time; one value stands", name)
 
     def stamp(self, record: Record) -> Stamp:
         """Return the stamp of a change by one who has read `record`."""

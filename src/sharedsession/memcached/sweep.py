@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from ..codec import Unreadable
-from ..errors import StoreError
+from ..errors import StoreError, StoreUnavailableError
 from ..record import Record, State, merge
 from .commands import Found, Get, Missing
 from .copies import Cluster, Copies
@@ -127,7 +127,11 @@ def _fetch(cluster: Cluster, node: str, key: str) -> Found | None:
 
 
 def _spread(store: Store, cluster: Cluster, key: str, left: Record, remaining: int) -> bool:
-    """Merge a record into its copies on the nodes that stay; say whether all of them have it now."""
+    """Merge a record into its copies on the nodes that stay; say whether all of them have it now.
+
+    Raises:
+        StoreError: there are fewer nodes now than it should have copies, or they cannot take it.
+    """
     copies = Copies(cluster, key)
     standing = copies.read(None)
     record = left if standing is None else merge(standing, left)
@@ -139,7 +143,7 @@ def _spread(store: Store, cluster: Cluster, key: str, left: Record, remaining: i
     record = repair(cluster, copies, record, None if record.state else max(remaining, shorter, 1))
     current = copies.current()
     if len(current) < min(cluster.copies, len(cluster.ring.nodes_for(key))):
-        return False
+        raise StoreUnavailableError("there are too few nodes for all copies", copies.causes())
     if any(copies.differs(name, record) for name in current):
         return False
     if standing is not None and not record.state and shorter < remaining - 1:

@@ -36,11 +36,16 @@ class Transaction:
         self._doubts: list[int] = []
         self._attempts = 0
 
-    def decide(self, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
+    def decide(self, loaded: Loaded, changes: Changes, *, remembered: bool = True) -> Loaded | Absent | Again:
         """Store changes that depend on what was read: all of them, once, or nothing.
 
         Returns the session with the changes; `Again` when they must be made anew on another record; `Absent` when the
         session is gone, before or after they were stored.
+
+        Args:
+            loaded: the session as read.
+            changes: what to store.
+            remembered: False: they do no harm when they are made twice, so the record need not remember them.
 
         Raises:
             StoreUnavailableError: fewer copies than required took it, or none could be asked; it may have been stored.
@@ -50,21 +55,25 @@ class Transaction:
         if authority is None:
             return self._again(loaded)
         stamp = self._store.stamp(authority.base)
-        record = remember(self._store.adding(changes, stamp)(authority.base), stamp.writer, self._now)
+        record = self._store.adding(changes, stamp)(authority.base)
+        if remembered:
+            record = remember(record, stamp.writer, self._now)
         answer = loaded.copies.write_one(authority.node, record)
         if isinstance(answer, Stored):
             return self._spread(loaded, authority, record, stamp.writer)
         if isinstance(answer, Refused):
             # Alive, but without room: out of the running for this request, so that another copy takes over.
-            return self._elsewhere(loaded, changes, answer)
+            return self._elsewhere(loaded, changes, answer, remembered=remembered)
         if isinstance(answer, Failed):
             self._doubts.append(stamp.writer)
         return self._again(loaded)
 
-    def _elsewhere(self, loaded: Loaded, changes: Changes, refused: Refused) -> Loaded | Absent | Again:
+    def _elsewhere(
+        self, loaded: Loaded, changes: Changes, refused: Refused, *, remembered: bool
+    ) -> Loaded | Absent | Again:
         if self._store.authority(loaded, loaded.record) is None:
             raise StoreUnavailableError("cannot save the session", {"every copy": refused.reason})
-        return self.decide(loaded, changes)
+        return self.decide(loaded, changes, remembered=remembered)
 
     def _again(self, loaded: Loaded) -> Loaded | Absent | Again:
         """Load again, wherever the session is now; an attempt in doubt that turns out to be stored was the one."""
