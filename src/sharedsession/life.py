@@ -34,12 +34,13 @@ class Life(State):
         exclusive: Callable[[], bool] = bool,
     ) -> None:
         super().__init__(manager, requested, slide, former, exclusive)
+        self.releasing: bool = False
         # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
-        self._locked = False
+        self._locked: bool = False
         self._saved = self.snapshot()
         self._saving = False
         # Nothing of the application runs any more.
-        self._closed = False
+        self._closed: bool = False
         # What the client must be told of commits before the headers leave.
         self._owed = Tell.NOTHING
         # The well-signed ids of a request that has not touched its session, once asked for.
@@ -205,7 +206,8 @@ class Life(State):
                 if taken:
                     self.abandon()
         finally:
-            self._locked = self.releasing = False
+            self._locked = False
+            self.releasing = False
 
     def _begin_block(self, timeout: float | None) -> bool:
         """Save what was changed before, and take the lock; say whether that was needed."""

@@ -62,7 +62,7 @@ class Manager:
         self.end_when_emptied = end_when_emptied
         self.beyond_cookies = beyond_cookies
         self.lock_timeout = lock_timeout
-        self.waiters = Waiters()
+        self.waiters: Waiters = Waiters()
         self._routed = self._strayed = 0
 
     def lock(self) -> SessionLock:
