@@ -32,7 +32,7 @@ def commands(example: Path, ports: list[int]) -> dict[int, list[str]]:
 
 def test_there_is_one_for_each_framework() -> None:
     """Every framework that this library speaks of has an example."""
-    assert {"bottle_app", "flask_app", "pyramid_app", "wsgi_app"} <= set(NAMES)
+    assert {"bottle_app", "django_app", "flask_app", "pyramid_app", "wsgi_app"} <= set(NAMES)
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=NAMES)

@@ -104,3 +104,9 @@ def stored(session_id: str) -> dict[str, Any] | None:
     """Return the attributes that a session has now, None if there is none; prolongs nothing."""
     store = SessionStore(session_id)
     return dict(store.items()) if store.exists(session_id) else None
+
+
+def seconds(cookie: str | None) -> int | None:
+    """Return a cookie's Max-Age."""
+    found = [part for part in (cookie or "").split("; ") if part.startswith("Max-Age=")]
+    return int(found[0].removeprefix("Max-Age=")) if found else None
