@@ -93,7 +93,7 @@ class Client:
     def ask(self, method: str, path: str) -> tuple[int, bytes, str]:
         """Return status, body and Set-Cookie of one request."""
         self._turn += 1
-        connection = http.client.HTTPConnection("127.0.0.1", self._ports[self._turn % 2], timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", self._ports[self._turn % 2], timeout=120)
         try:
             connection.request(method, path, headers={"Cookie": self._cookie})
             response = connection.getresponse()

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from webclient import View
 
 #: Seconds within which anything awaited here happens, however busy the machine is.
-PATIENCE = 30.0
+PATIENCE = 120.0
 PASSWORD = "hunter2"
 
 

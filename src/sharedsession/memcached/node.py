@@ -270,7 +270,7 @@ class MemcachedTransport:
             if isinstance(flight.command, Delete) or flight.connection.ready(patience.until):
                 answer = flight.connection.receive(flight.command, deadline.at, flight.newest)
                 if isinstance(flight.command, Ping):
-                    flight.node.close()  # what comes now comes on connections made since it answers
+                    flight.node.give_up()  # not the idle ones: a token counts only on a connection as old as it is
                 return answer, flight.connection
             if time.monotonic() >= deadline.at:
                 raise TimeoutError("timed out")
