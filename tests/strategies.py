@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from markupsafe import Markup
 
 from sharedsession.record import _GENERATION as GENERATION
-from sharedsession.record import Entry, Record, State, tombstone
+from sharedsession.record import Entry, Record, State, remember, tombstone
 
 #: Zones with summer time, so that `fold` means something; none on a machine without a time zone database.
 ZONES = [
@@ -117,16 +117,18 @@ def _entries(seen: int) -> st.SearchStrategy[Entry]:
 def live_records(draw: st.DrawFn) -> Record:
     """Draw a live record as writers leave it: nothing in it was written without having seen its last clear."""
     floor = draw(_CLEARS)
-    return Record(
+    record = Record(
         created=draw(_TIMES),
         interval=(draw(st.sampled_from([0, 60, 1800])), draw(_VERSIONS), draw(_WRITERS)),
         longest=draw(st.sampled_from([60, 1800, 86400])),
         entries=draw(st.dictionaries(_NAMES, _entries(floor[0] if floor else 0), max_size=4)),
         floor=floor,
         decider=(draw(st.integers(0, 2)), draw(st.sampled_from(["n1", "n2"]))),
-        recent=tuple(sorted(draw(st.sets(st.tuples(_WRITERS, _TIMES), max_size=2)))),
         cookie_only=draw(st.booleans()),
     )
+    for writer in draw(st.sets(_WRITERS, max_size=3)):
+        record = remember(record, writer, draw(_TIMES))
+    return record
 
 
 _ENDED = st.builds(tombstone, live_records(), st.just(State.ENDED), _TIMES, st.just(""))

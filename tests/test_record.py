@@ -208,6 +208,24 @@ def test_transactions_are_remembered_for_a_while() -> None:
     assert contains(later, 9999)
 
 
+def test_a_copy_that_lags_brings_back_no_forgotten_transaction() -> None:
+    """Copies of a session with many transactions agree again at once, though one still remembers what is forgotten."""
+    record = BLANK
+    for number in range(RECENT):
+        record = remember(record, number, NOW)
+    ahead = remember(record, RECENT, NOW)
+    assert merge(ahead, record) == merge(record, ahead) == ahead
+    later = remember(record, RECENT, NOW + RECENT_FOR + 1)
+    assert merge(later, record) == merge(record, later) == later
+
+
+def test_a_clock_that_is_behind_does_not_make_a_transaction_forgotten_first() -> None:
+    """A transaction stays remembered while others of a node whose clock is minutes ahead follow."""
+    ahead = remember(BLANK, 1, NOW + 300)
+    behind = remember(ahead, 2, NOW)
+    assert contains(remember(behind, 3, NOW + 300 + RECENT_FOR), 2)
+
+
 # -- clear ---------------------------------------------------------------------------------------------------------
 
 

@@ -8,8 +8,8 @@ the ring alike. Pure: no clock, no codec, no I/O.
 
 from __future__ import annotations
 
-from bisect import insort
-from collections.abc import Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from operator import itemgetter
 from typing import NamedTuple
@@ -30,6 +30,7 @@ RECENT, RECENT_FOR = 256, 30
 CLEARS = 8
 #: Sorts those transactions, (writer, time), by age.
 _AGE = itemgetter(1, 0)
+_TIME = itemgetter(1)
 _GENERATION = 1 << 32
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
@@ -84,7 +85,7 @@ class Record(NamedTuple):
     closed: int = 0
     #: Node whose compare-and-swap decides transactions, with the epoch of that choice: (epoch, node).
     decider: tuple[int, str] = (0, "")
-    #: The last transactions decided on the way to this record: (writer, time), sorted.
+    #: The last transactions decided on the way to this record: (writer, time), the last one last.
     recent: tuple[tuple[int, int], ...] = ()
     #: The id has come back in a cookie: from then on it counts only there, not in URLs and forms.
     cookie_only: bool = False
@@ -166,9 +167,13 @@ def _blend(a: Record, b: Record) -> Record:
 
 
 def _united(a: tuple[tuple[int, int], ...], b: tuple[tuple[int, int], ...]) -> tuple[tuple[int, int], ...]:
-    # Mostly one knows all that the other does: they are large where transactions are many, and merged at every read.
-    missing = () if a == b else set(b).difference(a)
-    return tuple(sorted([*a, *sorted(missing)])) if missing else a
+    return a if a == b else _remembered({*a, *b})
+
+
+def _remembered(transactions: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return those that a record remembers. The newest of a union are the newest of its parts, so merging agrees."""
+    newest = sorted(transactions, key=_AGE)[-RECENT:]
+    return tuple(newest[bisect_left(newest, newest[-1][1] - RECENT_FOR, key=_TIME) :])
 
 
 def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
@@ -249,13 +254,12 @@ def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry
 
 
 def remember(record: Record, writer: int, now: int) -> Record:
-    """Return the record with a transaction added to those it remembers, the oldest forgotten."""
-    since = now - RECENT_FOR
-    kept = [entry for entry in record.recent if entry[1] >= since]
-    while len(kept) >= RECENT:
-        kept.remove(min(kept, key=_AGE))
-    insort(kept, (writer, now))
-    return record._replace(recent=tuple(kept))
+    """Return the record with a transaction added to those it remembers, the oldest forgotten.
+
+    Its time is at least that of the last one: whose clock is behind must not be forgotten first.
+    """
+    time = max(now, record.recent[-1][1]) if record.recent else now
+    return record._replace(recent=_remembered((*record.recent, (writer, time))))
 
 
 def new_epoch(record: Record, node: str, step: int) -> Record:

@@ -103,16 +103,19 @@ class _Settlement:
     def run(self, base: Record, nodes: list[str], taken: set[str]) -> Record:
         self._base = base
         self._done, self._pending = taken, [node for node in nodes if node not in taken]
-        base = self._copies.merged(self._read_again(self._copies.unread(), base))
+        base = self._read_again(self._copies.unread(), base)
+        if not taken:
+            base = self._copies.merged(base)  # what one copy took already was built upon all of them
         base = self._with_stand_ins(base)
         record = self._entrusted(self._change(base))
         for attempt in range(ATTEMPTS):
             conflicts = self._round(record)
+            if conflicts:
+                self._cluster.pause(attempt)  # before the copies are read again: after that, every moment counts
             base = self._with_stand_ins(self._read_again(conflicts, base))
             if not self._pending:
                 break
             record = self._again(base, record, met=bool(conflicts))
-            self._cluster.pause(attempt)
         self._acknowledge()
         return record
 
