@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from webclient import TEXT, Client, Server, bare, checked
+from webclient import TEXT, Client, Server, bare, checked, ending_in
 
 from sharedsession import get_session
 
@@ -168,3 +168,22 @@ def test_file_wrapper_is_returned_as_it_is(wrapper: Any) -> None:
         result = middleware(environ, Server().start)
         assert result is made[0]
         assert type(result) is FileWrapper
+
+
+@pytest.mark.parametrize("storable", [True, False])
+def test_late_changes_are_saved_before_the_end_is_seen(storable: bool) -> None:
+    """What a streamed body changes is stored before the server learns of its end; a failure is told there, once."""
+
+    def finish(environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+        start_response("200 OK", TEXT)
+        yield b"one"
+        get_session(environ)["a"] = 2 if storable else object()
+
+    client = Client(bare(ending_in(finish)))
+    client.get("/login")
+    body: Any = client.app(client.environ("/"), Server().start)
+    assert next(body) == b"one"
+    with pytest.raises(StopIteration if storable else TypeError):
+        next(body)
+    assert client.get("/show").text == f"{{'a': {2 if storable else 1}}}"
+    body.close()

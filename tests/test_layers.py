@@ -21,7 +21,7 @@ FLOORS: list[list[str]] = [
      "memcached.health", "memcached.node", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
      "memcached.transaction", "memcached.membership", "memcached.sweep"],
-    ["lock", "manager", "state", "commit", "life"],
+    ["lines", "lock", "manager", "state", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.tracking"],
     ["exchange", "assembly", "diagnostics", "__main__"],
     ["middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing", "testing.fixtures",

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterable
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from locks import application_node, new_session, request
 from servers import Memcached
 from webclient import SECRET, TEXT, Client, Commands, checked, commands, ending_in, logged_in, pages, put, sent, show
 
@@ -18,10 +21,11 @@ if TYPE_CHECKING:
     from webclient import View
 
 
-def increment(session: Session) -> object:
+def increment(session: Session) -> int:
     """Count, for a transaction."""
-    session["n"] = session.get("n", 0) + 1
-    return session["n"]
+    n = int(session.get("n", 0)) + 1
+    session["n"] = n
+    return n
 
 
 def client_of(view: View, nodes: Any = None, *, known: bool = True) -> Client:
@@ -284,3 +288,55 @@ def test_transaction_after_a_log_out_makes_no_session() -> None:
     session.transaction(lambda found: found.update(user="alice", n=1))
     assert slow.finish().tell is Tell.NOTHING
     assert app.stats()["created"] == 1
+
+
+def test_many_transactions_cost_no_more_than_few(nodes: list[Memcached]) -> None:
+    """The three-hundredth transaction of a session finds its copies equal: nothing has to be repaired."""
+    node = application_node(nodes)
+    session_id = new_session(node)
+    for number in range(300):
+        assert request(node, session_id).transaction(increment) == number + 1
+    assert node.stats() == {"created": 1}
+
+
+def test_transactions_of_one_process_wait_for_each_other(nodes: list[Memcached]) -> None:
+    """Twenty at a time in one process hardly run into each other's compare-and-swap."""
+    node = application_node(nodes)
+    session_id = new_session(node)
+    with ThreadPoolExecutor(20) as pool:
+        assert sorted(pool.map(lambda _: request(node, session_id).transaction(increment), range(200))) == list(
+            range(1, 201)
+        )
+    assert node.stats().get("transaction_retries", 0) < 50
+
+
+def test_changes_of_one_process_wait_for_each_other(nodes: list[Memcached]) -> None:
+    """Nor do the commits of twenty requests that had all read the session before; all that they set is there."""
+    node = application_node(nodes)
+    session_id = new_session(node)
+    everyone = threading.Barrier(20)
+
+    def change(number: int) -> None:
+        session = request(node, session_id)
+        session[f"k{number}"] = number
+        everyone.wait(60)
+        session.commit()
+
+    with ThreadPoolExecutor(20) as pool:
+        list(pool.map(change, range(20)))
+    assert dict(request(node, session_id)) == {f"k{number}": number for number in range(20)}
+    assert node.stats().get("conflicts", 0) < 10
+
+
+def test_a_transaction_within_a_transaction(nodes: list[Memcached]) -> None:
+    """One whose function changes the same session in another transaction does not wait for itself."""
+    node = application_node(nodes)
+    session_id = new_session(node)
+    inner = request(node, session_id)
+
+    def outer(session: Session) -> object:
+        if "n" not in inner:
+            inner.transaction(increment)
+        return increment(session)
+
+    assert request(node, session_id).transaction(outer) == 2

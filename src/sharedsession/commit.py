@@ -7,6 +7,7 @@ from enum import Enum
 
 from .dialogue import NOTHING, Tell, Update
 from .errors import HeadersSentError, StoreUnavailableError
+from .lines import Turn
 from .memcached.outcomes import Absence, Absent, Loaded
 from .record import Changes
 from .state import State
@@ -69,8 +70,14 @@ def _create(state: State, changes: Changes) -> bool:
 
 def _merge(state: State, changes: Changes) -> bool:
     """Merge the changes into every copy."""
-    store = state.hold or state.manager.store
-    return not changes or _adopt(state, store.commit(_known(state), changes), changes)
+    if not changes:
+        return True
+    loaded = _known(state)
+    if state.hold is not None:
+        return _adopt(state, state.hold.commit(loaded, changes), changes)
+    with state.manager.turn(loaded.key) as turn:
+        outcome = state.manager.store.commit(loaded, changes, stale=turn is not Turn.AT_ONCE)
+    return _adopt(state, outcome, changes)
 
 
 def _reissue(state: State, changes: Changes) -> bool:
@@ -87,9 +94,11 @@ def _move(state: State, changes: Changes) -> bool:
     new_id = state.session_id = state.session_id or state.manager.ids.new()
     state.moving = False
     state.changed_id = True
-    state.manager.stats.count("id_changes")
     store = state.hold or state.manager.store
-    return _adopt(state, store.move(_known(state), new_id.key, changes), changes)
+    moved = store.move(_known(state), new_id.key, changes)
+    if isinstance(moved, Loaded):
+        state.manager.stats.count("id_changes")
+    return _adopt(state, moved, changes)
 
 
 def _end(state: State, changes: Changes) -> bool:

@@ -203,6 +203,9 @@ class Exchange(Visit):
         try:
             if self._life.accessed and not self._abandoned:
                 self._life.finish()
+        except BaseException:
+            self._abandoned = True  # said once
+            raise
         finally:
             self.abandon()
 

@@ -11,6 +11,7 @@ from .commit import commit, tell
 from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
 from .errors import StoreUnavailableError
 from .ids import SessionId
+from .lines import Turn
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
@@ -169,6 +170,21 @@ class Life(State):
         """Run `fn` until its changes stand on exactly what it read."""
         self.commit()
         _ = self.attributes  # loaded before the first run: a function that raises must leave the session as it was
+        if self.loaded is None:
+            return self._transaction(fn)
+        with self.manager.turn(self.loaded.key) as turn:
+            if turn is not Turn.AT_ONCE:
+                self._look_again(self.loaded)
+            return self._transaction(fn)
+
+    def _look_again(self, loaded: Loaded) -> None:
+        """Go on with what those before have left; that it ended or moved, the transaction will find."""
+        fresh = self.guarded(lambda: self.manager.store.glance(loaded.key))
+        if isinstance(fresh, Loaded):
+            self.go_on(fresh)
+            self.start()
+
+    def _transaction(self, fn: Callable[[], T]) -> T:
         attempts = Transaction(self.manager.store, int(self.manager.clock()))
         for _ in range(MOST_RUNS):
             before = self.snapshot()
@@ -197,17 +213,21 @@ class Life(State):
             taken = self._begin_block(timeout)
             try:
                 yield
-                self.releasing = taken
+                self.releasing = self._releases(taken=taken)
                 self.commit()
             except BaseException:
                 self.restore(self._saved)
                 raise
             finally:
-                if taken:
+                if self._releases(taken=taken):
                     self.abandon()
         finally:
             self._locked = False
             self.releasing = False
+
+    def _releases(self, *, taken: bool) -> bool:
+        """Say whether a block's end gives the lock up: one that the block took, or kept beyond the headers."""
+        return taken or self.headers_sent
 
     def _begin_block(self, timeout: float | None) -> bool:
         """Save what was changed before, and take the lock; say whether that was needed."""

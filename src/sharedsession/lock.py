@@ -11,12 +11,13 @@ import secrets
 import threading
 import time
 import weakref
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from collections.abc import Callable
+from contextlib import suppress
 from typing import NamedTuple, NoReturn, TypeVar
 
 from .errors import SessionLockedError, StoreError
 from .forking import renew_after_fork
+from .lines import Lines, Turn
 from .memcached.outcomes import Absence, Absent, Loaded
 from .memcached.store import Store
 from .memcached.transaction import Again, Transaction
@@ -59,9 +60,10 @@ class Waiters:
     """Those in this process who wait for locks: what they have seen of the holders, and a line for each session."""
 
     def __init__(self) -> None:
+        #: Who asks for a session's lock: one of a process at a time.
+        self.lines: Lines = Lines()
         # Owner -> its beats, and since when they have been the last ones. Kept for those who wait less than a lease.
         self._seen: dict[int, tuple[int, float]] = {}
-        self._lines: weakref.WeakValueDictionary[str, _Line] = weakref.WeakValueDictionary()
         self._guard = threading.Lock()
         renew_after_fork(self)
 
@@ -80,32 +82,6 @@ class Waiters:
             if len(self._seen) > _REMEMBERED:
                 del self._seen[next(iter(self._seen))]
         return now - since >= LEASE
-
-    @contextmanager
-    def turn(self, key: str, wait: Wait) -> Iterator[bool]:
-        """Let one after the other of this process ask for a session's lock; say whether it went without waiting.
-
-        Raises:
-            SessionLockedError: those before it took all the time.
-        """
-        with self._guard:
-            line = self._lines.setdefault(key, _Line())
-        at_once = line.turn.acquire(blocking=False)
-        if not at_once:
-            wait.begin()
-            if not line.turn.acquire(timeout=min(max(wait.left, 0), threading.TIMEOUT_MAX)):
-                wait.refuse()
-        try:
-            yield at_once
-        finally:
-            line.turn.release()
-
-
-class _Line:
-    """Those in one process who wait for one session's lock: twenty that ask the store all the time slow it down."""
-
-    def __init__(self) -> None:
-        self.turn = threading.Lock()
 
 
 class Wait:
@@ -128,11 +104,12 @@ class Wait:
         """Seconds left."""
         return self._until - time.monotonic()
 
-    def begin(self) -> None:
-        """Count who has to wait, once."""
+    def begin(self) -> float:
+        """Count who has to wait, once; return the seconds left."""
         if not self._counted:
             self._stats.count("locks_waited")
             self._counted = True
+        return self.left
 
     def goes_on(self) -> int:
         """Return the number of the next round.
@@ -187,8 +164,10 @@ class SessionLock:
         """
         wait = Wait(timeout, self._stats)
         try:
-            with self._waiters.turn(loaded.key, wait) as at_once:
-                return self._acquire(loaded if at_once else self._store.glance(loaded.key), wait)
+            with self._waiters.lines.turn(loaded.key, wait.begin) as turn:
+                if turn is Turn.IN_VAIN:
+                    wait.refuse()
+                return self._acquire(loaded if turn is Turn.AT_ONCE else self._store.glance(loaded.key), wait)
         except BaseException:
             self.release()
             raise
@@ -239,11 +218,12 @@ class SessionLock:
             if found.record.cleared != self._cleared and not changes.cleared:
                 self.follow(found)
                 return found  # what was locked is no more: clear() by another request is final
+            self._refuse_lost(found.record)
+            self._store.notice(loaded.record, found.record, changes, noticed)
             outcome = self.decide(attempts, found, changes)
             if not isinstance(outcome, Again):
                 return outcome
             found = outcome.loaded
-            self._store.notice(loaded.record, found.record, changes, noticed)
         raise SessionLockedError("other requests kept changing the session without its lock")
 
     def decide(self, attempts: Transaction, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:

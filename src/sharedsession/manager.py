@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
+from .lines import Lines, Place
 from .lock import SessionLock, Waiters
 from .memcached.outcomes import UNKNOWN, Absent, Loaded
 from .memcached.store import Store
@@ -13,6 +14,8 @@ from .record import Changes
 from .stats import Stats
 from .values import ValueCodec
 
+#: Seconds that a change waits for those of its process before it; then the compare-and-swap alone decides.
+LINE = 0.25
 #: Well-signed ids of one kind that are asked of the store in one request.
 MOST_IDS = 5
 #: Requests over which strays are counted when the balancer should be sticky.
@@ -63,11 +66,17 @@ class Manager:
         self.beyond_cookies = beyond_cookies
         self.lock_timeout = lock_timeout
         self.waiters: Waiters = Waiters()
+        #: Who changes a session: one of a process at a time.
+        self.lines: Lines = Lines()
         self._routed = self._strayed = 0
 
     def lock(self) -> SessionLock:
         """Return a lock for one request's session, not yet acquired."""
         return SessionLock(self.store, self.stats, self.clock, self.waiters)
+
+    def turn(self, key: str) -> Place:
+        """Return a context manager that lets one after the other of this process change a session; see `Lines.turn`."""
+        return self.lines.turn(key, lambda: LINE)
 
     def note_route(self, session_id: SessionId) -> None:
         """Notice a balancer that is not sticky: more than a tenth of the requests arrive with another node's route."""

@@ -269,7 +269,7 @@ class Response:
 
 
 class _Body:
-    """The application's body; commits before its first chunk and once more when it is closed."""
+    """The application's body; commits before its first chunk, after its last, and once more when it is closed."""
 
     def __init__(self, response: Response, body: Iterable[bytes]) -> None:
         self._response = response
@@ -282,7 +282,12 @@ class _Body:
     def __next__(self) -> bytes:
         if self._chunks is None:
             self._chunks = self._begin()
-        return next(self._chunks)
+        try:
+            return next(self._chunks)
+        except StopIteration:
+            # Before the client sees the end: what it asks next shall find what this response has done.
+            self._response.finish()
+            raise
 
     def _begin(self) -> Iterator[bytes]:
         chunks = iter(self._body)

@@ -300,15 +300,15 @@ def test_a_slow_answer_leaves_the_next_command_its_whole_time(serve: Serve, conn
         dialog.send(b"HD c10 %O\r\n")
         dialog.command()
         dialog.send(b"VA 4 c9 t50 %O\r\ngo")
-        time.sleep(0.35)
+        time.sleep(0.6)
         dialog.send(b"o")
         time.sleep(0.02)
         dialog.send(b"d\r\n")
-        time.sleep(0.2)  # a server that is slow to read
+        time.sleep(0.6)  # a server that is slow to read
         dialog.command()
         dialog.send(b"HD c10 %O\r\n")
 
-    transport = connect(serve(script), timeout=0.4)
+    transport = connect(serve(script), timeout=1.0)
     assert isinstance(one(transport, Put("k", b"x" * 100_000, 60, None)), Stored)
     assert value(one(transport, Get("k", 60))) == b"good"
     assert isinstance(one(transport, Put("k", b"x" * 16_000_000, 60, None)), Stored)

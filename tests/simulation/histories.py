@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from sharedsession.lock import LEASE
 from sharedsession.memcached.commands import Get
 
 from .request import Request, Step
-from .script import Script, pause, put
+from .script import Script, pause, put, stop
 
 #: Longer than `store.STALE_AFTER`.
 STALE = 65.0
@@ -297,4 +298,71 @@ def _clear_in_two_steps(script: Script, *steps: Step) -> None:
     script.rule("early", first, there=0.3)
     script.sleep(0.15)
     script.do("late", "p2", *steps)
+    script.finish()
+
+
+# -- with the lock ---------------------------------------------------------------------------------------------------
+
+
+def stopped_holder_commits_late(script: Script) -> None:
+    """A process that has the lock gets no time for longer than the lease; another request takes it over and counts."""
+    _lose_the_lock(script)
+
+
+def stopped_holder_moves_late(script: Script) -> None:
+    """The same, and what it does then is to change the session's id."""
+    _lose_the_lock(script, Request.change_id)
+
+
+def stopped_holder_clears_late(script: Script) -> None:
+    """The same, with a `clear()`."""
+    _lose_the_lock(script, Request.clear, put("x"))
+
+
+def _lose_the_lock(script: Script, *steps: Step) -> None:
+    script.log_in()
+    script.start("holder", "p1", Request.count_plainly, stop(LEASE + 2), *steps, exclusive=True)
+    script.sleep(0.1)
+    script.do("rival", "p2", Request.count)
+    script.finish()
+
+
+def clear_with_a_lock_that_was_swept_away(script: Script) -> None:
+    """A request has the lock; another clears without it, and counts; then the first one clears, and writes."""
+    script.log_in()
+    script.start("holder", "p1", pause(0.2), Request.clear, put("x"), exclusive=True)
+    script.sleep(0.1)
+    script.do("sweeper", "p2", Request.clear, Request.commit, Request.count)
+    script.finish()
+
+
+def session_moves_while_it_is_locked(script: Script) -> None:
+    """A request has the lock; another, without it, changes the id; a third waits under the old one."""
+    script.log_in()
+    script.start("holder", "p1", Request.count_plainly, pause(0.3), exclusive=True)
+    script.sleep(0.05)
+    script.start("waits", "p2", Request.count)
+    script.sleep(0.05)
+    script.do("move", "p2", Request.change_id)
+    script.finish()
+
+
+def decider_dies_with_the_lock(script: Script) -> None:
+    """The node that decided who has the lock is killed while it is held, and others wait."""
+    first, _ = script.log_in()
+    script.start("holder", "p1", Request.count_plainly, pause(0.5), exclusive=True)
+    script.sleep(0.1)
+    script.start("waits", "p2", Request.count)
+    script.kill(first)
+    script.start("more", "p1", Request.count)
+    script.finish()
+
+
+def answer_to_a_locked_commit_is_lost(script: Script) -> None:
+    """The commit that gives the lock up is decided, but its answer is lost; others count before it asks again."""
+    first, _ = script.log_in()
+    script.start("holder", "p1", pause(0.1), Request.count_plainly, exclusive=True)
+    script.start("waits", "p2", pause(0.05), Request.count)
+    script.sleep(0.08)
+    script.rule("holder", first, back=None)
     script.finish()

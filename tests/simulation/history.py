@@ -44,7 +44,7 @@ THEMES: dict[str, Theme] = {
     "everything": Theme({**PLAIN, "append": 8, "clear": 1, "invalidate": 1, "change_id": 3}),
     "slow": Theme({**PLAIN, "append": 8, "clear": 1, "invalidate": 1, "change_id": 3}, 0.1, 0.5),
     "locks": Theme({**LOCKED, "clear": 1, "invalidate": 1, "change_id": 3}, exclusive=0.4),
-    "lost locks": Theme({**LOCKED, "change_id": 2, "stopped": 4, "dies": 1}, exclusive=0.3),
+    "lost locks": Theme({**LOCKED, "change_id": 2, "stopped": 2, "dies": 1}, exclusive=0.3),
 }
 
 STEPS: dict[str, Callable[[random.Random], Step]] = {
@@ -59,7 +59,7 @@ STEPS: dict[str, Callable[[random.Random], Step]] = {
     "change_id": lambda rng: Request.change_id,
     "count": lambda rng: _thinking(Request.count, rng),
     "count_plainly": lambda rng: _thinking(Request.count_plainly, rng),
-    "stopped": lambda rng: _stopped(rng.uniform(0.0, 2 * LEASE)),
+    "stopped": lambda rng: _stopped(rng.uniform(0.8, 1.4) * LEASE),
     "dies": lambda rng: lambda request: request.count(dies=True),
 }
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from sharedsession import lock
 from sharedsession.errors import StoreError
+from sharedsession.lines import Lines, Turn
 
 from .world import World
 
@@ -36,7 +37,7 @@ class SimKeeper:
                     held.renew()  # does nothing when it has been released
 
 
-class SimWaiters(lock.Waiters):
+class SimLines(Lines):
     """One process's lines, without threads.
 
     Args:
@@ -46,17 +47,42 @@ class SimWaiters(lock.Waiters):
     def __init__(self, world: World) -> None:
         super().__init__()
         self._world = world
-        self._taken: set[str] = set()
+        # Key -> the task at the head of its line.
+        self._heads: dict[str, str] = {}
 
     @contextmanager
-    def turn(self, key: str, wait: lock.Wait) -> Iterator[bool]:
-        """Let one after the other ask for a session's lock."""
-        at_once = key not in self._taken
-        while key in self._taken:
-            wait.goes_on()
-            self._world.sleep(0.05)
-        self._taken.add(key)
+    def turn(self, key: str, patience: Callable[[], float]) -> Iterator[Turn]:  # type: ignore[override]
+        """Let one after the other go, each when those before are done or have taken all the time."""
+        me = self._world.task
+        if self._heads.get(key) == me:
+            yield Turn.AT_ONCE
+            return
+        turn = self._sleep(key, patience) if key in self._heads else Turn.AT_ONCE
+        if turn is not Turn.IN_VAIN:
+            self._heads[key] = me
         try:
-            yield at_once
+            yield turn
         finally:
-            self._taken.discard(key)
+            if turn is not Turn.IN_VAIN:
+                del self._heads[key]
+
+    def _sleep(self, key: str, patience: Callable[[], float]) -> Turn:
+        # Half of them wait in vain, so that requests of one process run into each other as those of several do.
+        until = self._world.now + patience() * self._world.random.randrange(2)
+        while key in self._heads:
+            if self._world.now >= until:
+                return Turn.IN_VAIN
+            self._world.sleep(0.01)
+        return Turn.WAITED
+
+
+class SimWaiters(lock.Waiters):
+    """Those of one process who wait for locks, without threads.
+
+    Args:
+        world: time.
+    """
+
+    def __init__(self, world: World) -> None:
+        super().__init__()
+        self.lines = SimLines(world)

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
+from sharedsession.lock import SessionLock, Waiters
 from sharedsession.memcached import copies, node, settle, store
 from sharedsession.memcached.commands import Answer, Put
 from sharedsession.memcached.copies import Cluster, Copies
@@ -91,8 +92,8 @@ def older_record_with_fresh_token() -> AbstractContextManager[None]:
     """What was read first is written with the tokens of what was read again."""
     fresh = Store._fresh
 
-    def broken(self: Store, loaded: Loaded) -> object:
-        found = fresh(self, loaded)
+    def broken(self: Store, loaded: Loaded, *, stale: bool = False) -> object:
+        found = fresh(self, loaded, stale=stale)
         if isinstance(found, Loaded):
             found.record = loaded.record
             found.copies._records.clear()
@@ -156,3 +157,26 @@ def returned_node_is_trusted() -> AbstractContextManager[None]:
             return read(self, ttl)
 
     return _patched((Copies, "read", broken))
+
+
+def lost_lock_is_not_noticed() -> AbstractContextManager[None]:
+    """A commit under the lock does not look who has it."""
+    return _patched((SessionLock, "_refuse_lost", lambda self, record: None))
+
+
+def locked_commit_merges() -> AbstractContextManager[None]:
+    """A commit under the lock is like any other."""
+    return _patched((SessionLock, "commit", lambda self, loaded, changes: self._store.commit(loaded, changes)))
+
+
+def locked_move_is_not_guarded() -> AbstractContextManager[None]:
+    """A change of id under the lock looks who has it when it begins, but not when it is decided."""
+    move = Store.move
+    return _patched((Store, "move", lambda self, loaded, key, changes, _=None: move(self, loaded, key, changes)))
+
+
+def lock_is_taken_at_once() -> AbstractContextManager[None]:
+    """Who finds the session locked takes the lock without waiting, and nobody looks who has it."""
+    return _patched(
+        (SessionLock, "_refuse_lost", lambda self, record: None), (Waiters, "outlasted", lambda self, holder: True)
+    )

@@ -19,7 +19,7 @@ from sharedsession.nodelist import NodeConfig
 from sharedsession.stats import Stats
 from sharedsession.values import ValueCodec
 
-from .lease import SimWaiters
+from .lease import SimLines, SimWaiters
 from .network import Network
 
 KEYS = (b"simulation secret",)
@@ -153,6 +153,7 @@ class Process:
             self.store, IDS, VALUES, self.cluster.stats, self.clock, default_interval=self.settings.interval
         )
         self.manager.waiters = SimWaiters(self.network.world)
+        self.manager.lines = SimLines(self.network.world)
 
     def _cluster(self) -> Cluster:
         return Cluster(
@@ -173,4 +174,4 @@ class Process:
 
     def _pause(self, round_number: int) -> None:
         world = self.network.world
-        world.sleep(world.random.uniform(0, 0.001 * min(round_number + 1, 10)))
+        world.sleep(world.random.uniform(0, 0.002 * 2 ** min(round_number, 5)))

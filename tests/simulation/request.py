@@ -242,7 +242,7 @@ class Request:
         with self.session.lock():
             deed.seen = self.world.now
             known = list(self.session.get(COUNTER, []))
-            self._think(think, stopped=stopped)
+            self.think(think, stopped=stopped)
             if dies:
                 self._die()
             self.session[COUNTER] = [*known, deed.token]
@@ -275,7 +275,8 @@ class Request:
         self._deeds.append(deed)
         self._acknowledge(self.life._owed is Tell.ID)
 
-    def _think(self, seconds: float, *, stopped: bool) -> None:
+    def think(self, seconds: float, *, stopped: bool = False) -> None:
+        """Be slow; or let the process get no time, so that it shows no sign of life either."""
         keeper = self.process.network.keeper
         if stopped:
             self.world.trace("STOPPED")

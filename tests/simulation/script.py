@@ -92,13 +92,16 @@ class Script:
         """Let everything go on for that long."""
         self.world.sleep(seconds)
 
-    def start(self, name: str, process: str, *steps: Step, shown: Sequence[str] | None = None) -> None:
-        """Begin a request; it goes on by itself."""
+    def start(
+        self, name: str, process: str, *steps: Step, shown: Sequence[str] | None = None, exclusive: bool = False
+    ) -> None:
+        """Begin a request, maybe one that has the session for itself; it goes on by itself."""
         cookies = shown if shown is not None else [self.client.cookie] if self.client.cookie else []
         self._running.add(name)
 
         def work() -> None:
-            request = Request(name, self.client, self.processes[process], self.journal, cookies)
+            place = self.processes[process]
+            request = Request(name, self.client, place, self.journal, cookies, exclusive=exclusive)
             self.client.receive(request.run(steps))
             self._running.discard(name)
 
@@ -165,7 +168,12 @@ def put(name: str) -> Step:
 
 def pause(seconds: float) -> Step:
     """Be slow."""
-    return lambda request: request.world.sleep(seconds)
+    return lambda request: request.think(seconds)
+
+
+def stop(seconds: float) -> Step:
+    """Let the process get no time (SIGSTOP)."""
+    return lambda request: request.think(seconds, stopped=True)
 
 
 def play(history: Callable[[Script], None], nodes: int = 3, seed: int = 1, *, tracing: bool = False) -> list[str]:

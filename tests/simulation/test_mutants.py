@@ -25,6 +25,9 @@ CAUGHT: list[tuple[mutants.Mutant, str, list[str]]] = [
     (mutants.move_carries_nothing, "moves", []),
     (mutants.late_changes_do_not_follow, "moves", []),
     (mutants.returned_node_is_trusted, "plain", ["hung"]),
+    (mutants.lost_lock_is_not_noticed, "lost locks", []),
+    (mutants.locked_commit_merges, "lost locks", []),
+    (mutants.lock_is_taken_at_once, "locks", []),
 ]
 
 

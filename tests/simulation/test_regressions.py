@@ -32,6 +32,10 @@ PROTECTIONS: list[tuple[History, mutants.Mutant]] = [
     (histories.write_seen_on_one_copy_only, mutants.merge_drops_attributes),
     (histories.restarted_node_numbers_from_one, mutants.tokens_outlive_connections),
     (histories.stale_node_returns, mutants.returned_node_is_trusted),
+    (histories.stopped_holder_commits_late, mutants.lost_lock_is_not_noticed),
+    (histories.stopped_holder_commits_late, mutants.locked_commit_merges),
+    (histories.stopped_holder_moves_late, mutants.locked_move_is_not_guarded),
+    (histories.decider_dies_with_the_lock, mutants.lock_is_taken_at_once),
 ]
 
 

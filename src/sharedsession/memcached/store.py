@@ -142,18 +142,23 @@ class Store:
 
     # -- change ----------------------------------------------------------------------------------------------------
 
-    def commit(self, loaded: Loaded, changes: Changes) -> Loaded | Absent:
+    def commit(self, loaded: Loaded, changes: Changes, *, stale: bool = False) -> Loaded | Absent:
         """Merge one request's changes into every copy. What others wrote meanwhile stays.
 
         A session that has ended meanwhile stays ended; one that has moved takes the changes under its new key.
 
+        Args:
+            loaded: the session as the request read it.
+            changes: what it changed.
+            stale: others have certainly written since.
+
         Raises:
             StoreUnavailableError, SessionTooLargeError: it was not stored, or not on enough copies.
         """
-        return self._commit(loaded, changes, self.stamp(loaded.record))
+        return self._commit(loaded, changes, self.stamp(loaded.record), stale=stale)
 
-    def _commit(self, loaded: Loaded, changes: Changes, stamp: Stamp) -> Loaded | Absent:
-        fresh = self._fresh(loaded)
+    def _commit(self, loaded: Loaded, changes: Changes, stamp: Stamp, *, stale: bool = False) -> Loaded | Absent:
+        fresh = self._fresh(loaded, stale=stale)
         if isinstance(fresh, Absent):
             return self._follow(fresh, changes, stamp)
         record = settle(self._cluster, fresh.copies, fresh.record, self._noticing(loaded.record, changes, stamp))
@@ -322,8 +327,10 @@ class Store:
             self._commit(target, changes, stamp)
         return absent
 
-    def _fresh(self, loaded: Loaded) -> Loaded | Absent:
+    def _fresh(self, loaded: Loaded, *, stale: bool = False) -> Loaded | Absent:
         """Return `loaded`, read again when it is old: its copies may have expired, and tombstones with them."""
+        if stale:
+            return next(self.load_each([loaded.key], slide=False, mends=False))
         age = self._cluster.clock() - loaded.at
         if 0 <= age <= min(STALE_AFTER, life(loaded.record.max_inactive_interval) / 2):
             return loaded

@@ -79,7 +79,7 @@ class Transaction:
         """Load again, wherever the session is now; an attempt in doubt that turns out to be stored was the one."""
         self._store.pause(self._attempts)
         self._attempts += 1
-        fresh = self._store.find(loaded.key)
+        fresh = self._store.glance(loaded.key)
         if isinstance(fresh, Absent):
             return fresh
         done = any(contains(fresh.record, writer) for writer in self._doubts)

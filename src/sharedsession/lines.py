@@ -1,0 +1,116 @@
+"""A line for each session: those in one process who change the same one go one after the other.
+
+Among processes a compare-and-swap decides. Within one, twenty threads that run into each other's would do the work of
+two hundred; nothing is left to the line but to save that work, so who waits too long may go on without.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from enum import Enum
+from types import TracebackType
+
+from .forking import renew_after_fork
+
+
+class Turn(Enum):
+    """How one came to be at the head of a line."""
+
+    AT_ONCE = "nobody was before"
+    WAITED = "those before are done"
+    IN_VAIN = "those before took all the time"
+
+
+class Lines:
+    """The lines of one process: there is one for a key while somebody is in it."""
+
+    def __init__(self) -> None:
+        self._lines: dict[str, _Line] = {}
+        self._guard = threading.Lock()
+        renew_after_fork(self)
+
+    def __len__(self) -> int:
+        return len(self._lines)
+
+    def renew(self) -> None:
+        """Begin anew in a forked child, where nobody waits."""
+        self._lines = {}
+        self._guard = threading.Lock()
+
+    def turn(self, key: str, patience: Callable[[], float]) -> Place:
+        """Return a context manager that waits for those who came before with the same key, until its block is left.
+
+        It gives the `Turn`. A thread that is at the head already, further out, goes on at once.
+
+        Args:
+            key: a storage key.
+            patience: returns the seconds to wait at most; called only if there is somebody to wait for.
+        """
+        return Place(self, key, patience)
+
+    def enter(self, key: str, patience: Callable[[], float]) -> tuple[Turn, _Line | None]:
+        """Wait for the head of the line; return it, unless one is there already or has waited in vain."""
+        me = threading.get_ident()
+        with self._guard:
+            line = self._lines.get(key)
+            if line is None:
+                line = self._lines[key] = _Line(me)
+                return Turn.AT_ONCE, line
+            if line.owner == me:
+                return Turn.AT_ONCE, None
+            line.waiting += 1
+        return (Turn.WAITED, line) if self._wait(key, line, patience, me) else (Turn.IN_VAIN, None)
+
+    def _wait(self, key: str, line: _Line, patience: Callable[[], float], me: int) -> bool:
+        came = False
+        try:
+            came = line.head.acquire(timeout=min(max(patience(), 0), threading.TIMEOUT_MAX))
+        finally:
+            with self._guard:
+                line.waiting -= 1
+                if came:
+                    line.owner = me
+                elif not line.waiting and not line.head.locked():
+                    del self._lines[key]  # whoever left it left it for us
+        return came
+
+    def leave(self, key: str, line: _Line) -> None:
+        """Let the next one go."""
+        with self._guard:
+            line.owner = 0
+            if not line.waiting:
+                del self._lines[key]
+            line.head.release()
+
+
+class Place:
+    """One's place in a line."""
+
+    __slots__ = ("_key", "_line", "_lines", "_patience")
+
+    def __init__(self, lines: Lines, key: str, patience: Callable[[], float]) -> None:
+        self._lines = lines
+        self._key = key
+        self._patience = patience
+        self._line: _Line | None = None
+
+    def __enter__(self) -> Turn:
+        turn, self._line = self._lines.enter(self._key, self._patience)
+        return turn
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        if self._line is not None:
+            self._lines.leave(self._key, self._line)
+
+
+class _Line:
+    """Those who want one session."""
+
+    __slots__ = ("head", "owner", "waiting")
+
+    def __init__(self, owner: int) -> None:
+        self.head = threading.Lock()
+        self.head.acquire()
+        self.owner = owner
+        self.waiting = 0
