@@ -15,8 +15,8 @@ ROOT = Path(sharedsession.__file__).parent
 
 #: From the ground up. A file imports from the floors below its own, and on its floor from those to its left.
 FLOORS: list[list[str]] = [
-    ["memcached", "tracking", "errors", "nodelist", "discovery", "config", "settings", "ids", "record", "dialogue",
-     "forking", "stats", "view"],
+    ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "config", "settings", "ids", "record",
+     "dialogue", "forking", "stats", "view"],
     ["values", "codec", "memcached.commands", "memcached.ring", "memcached.patience", "memcached.connection",
      "memcached.health", "memcached.node", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
@@ -37,6 +37,7 @@ OUTSIDE: dict[str, set[str]] = {
     "pymemcache": {"memcached.connection"},
     "msgpack": {"values", "codec"},
     "itsdangerous": {"ids"},
+    "cryptography": {"cipher"},
     "markupsafe": {"values", "tracking.form", "tracking.tracking", "exchange", "middleware", "flask"},
     "werkzeug": {"errors", "config", "view", "tracking.cookie", "tracking.form"},
     "flask": {"flaskcookies", "flask"},

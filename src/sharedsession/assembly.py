@@ -135,7 +135,7 @@ def assemble(
         ring=Ring(nodes),
         transport=reach.transport,
         health=reach.health,
-        codec=RecordCodec(keys, config.key_prefix),
+        codec=RecordCodec(keys, config.key_prefix, encrypt=config.encrypt),
         stats=reach.stats,
         copies=config.copies,
         required=config.required_copies,

@@ -1,9 +1,11 @@
-"""A record as the bytes that memcached holds: authenticated, bound to its storage key, compressed when large.
+"""A record as the bytes that memcached holds: authenticated, bound to its storage key, compressed or encrypted.
 
     "SS"  format  flags  length(4)  key tag(8)  body  MAC(16)
+    "SS"  format  flags  length(4)  key tag(8)  nonce(12)  body, encrypted  GCM tag(16)
 
-The MAC (HMAC-SHA-256, 128 bits) covers the storage key and all that stands before it: a record that was planted,
-damaged, or copied under another key is refused. Length and key tag only tell those cases apart for the operator.
+The MAC (HMAC-SHA-256, 128 bits) covers the storage key and all that stands before it, and so does the tag: a record
+that was planted, damaged, or copied under another key is refused. Length and key tag only tell those cases apart for
+the operator. Whether records are encrypted governs writing only: every node reads both kinds.
 """
 
 from __future__ import annotations
@@ -16,6 +18,8 @@ from typing import NamedTuple
 
 import msgpack
 
+from . import cipher
+from .cipher import Cipher
 from .ids import derive_keys
 from .record import Entry, Record, State
 
@@ -27,6 +31,7 @@ _MAGIC = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
 _MAC_SIZE = 16
 _COMPRESSED = 1
+_ENCRYPTED = 2
 
 
 class Unreadable(Enum):
@@ -38,10 +43,17 @@ class Unreadable(Enum):
     DAMAGED = "damaged"
     #: Written by a newer version of this library: never overwritten.
     NEWER = "newer format"
+    #: Here is nothing to decrypt it with: never overwritten.
+    ENCRYPTED = "encrypted; install sharedsession[encrypt]"
+
+    @property
+    def to_keep(self) -> bool:
+        """Whether another node may well read it."""
+        return self in (Unreadable.NEWER, Unreadable.ENCRYPTED)
 
 
 class Decoded(NamedTuple):
-    """A record and whether a former key signed it."""
+    """A record, and whether it is to be written anew: a former key signed it, or it should be encrypted."""
 
     record: Record
     outdated: bool
@@ -53,20 +65,28 @@ class RecordCodec:
     Args:
         keys: the signing key, then former keys that verify only.
         key_prefix: start of every storage key; part of the key derivation.
+        encrypt: encrypt what is written, which needs `cipher.INSTALLED`.
     """
 
-    def __init__(self, keys: tuple[bytes, ...], key_prefix: str) -> None:
+    def __init__(self, keys: tuple[bytes, ...], key_prefix: str, *, encrypt: bool = False) -> None:
         self._keys = derive_keys(keys, "sharedsession.record.v1", key_prefix)
+        nonce_key = derive_keys(keys[:1], "sharedsession.nonce.v1", key_prefix)[0]
+        self._cipher = Cipher(derive_keys(keys, "sharedsession.encrypt.v1", key_prefix), nonce_key)
+        self._encrypt = encrypt
 
     def encode(self, key: str, record: Record) -> bytes:
         """Return the bytes to store under `key`."""
         body = _pack(record)
+        if self._encrypt:
+            # Not compressed: how far a text shrinks tells what it has in common with what an attacker put beside it.
+            header = _header(key, _ENCRYPTED, body)
+            return header + self._cipher.seal(key, header, body)
         flags = 0
         if len(body) > COMPRESS_ABOVE:
             packed = zlib.compress(body, 1)
             if len(packed) < len(body):
                 body, flags = packed, _COMPRESSED
-        raw = _HEADER.pack(_MAGIC, FORMAT, flags, len(body), _tag(key)) + body
+        raw = _header(key, flags, body) + body
         return raw + self._mac(self._keys[0], key, raw)
 
     def decode(self, key: str, value: bytes) -> Decoded | Unreadable:
@@ -74,16 +94,29 @@ class RecordCodec:
         problem = _check_header(key, value)
         if problem is not None:
             return problem
+        if value[3] & _ENCRYPTED:
+            return self._decrypt(key, value)
         raw, mac = value[:-_MAC_SIZE], value[-_MAC_SIZE:]
         for index, signing_key in enumerate(self._keys):
             if hmac.compare_digest(self._mac(signing_key, key, raw), mac):
-                record = _unpack(raw[_HEADER.size :], raw[3])
-                return Unreadable.DAMAGED if record is None else Decoded(record, index > 0)
+                return _decoded(raw[_HEADER.size :], value[3], outdated=index > 0 or self._encrypt)
         return Unreadable.DAMAGED
+
+    def _decrypt(self, key: str, value: bytes) -> Decoded | Unreadable:
+        if not cipher.INSTALLED:
+            return Unreadable.ENCRYPTED
+        opened = self._cipher.open(key, value[: _HEADER.size], value[_HEADER.size :])
+        if opened is None:
+            return Unreadable.DAMAGED
+        return _decoded(opened.body, value[3], outdated=opened.place > 0)
 
     @staticmethod
     def _mac(signing_key: bytes, key: str, raw: bytes) -> bytes:
         return hmac.digest(signing_key, key.encode() + raw, "sha256")[:_MAC_SIZE]
+
+
+def _header(key: str, flags: int, body: bytes) -> bytes:
+    return _HEADER.pack(_MAGIC, FORMAT, flags, len(body), _tag(key))
 
 
 def _tag(key: str) -> bytes:
@@ -98,8 +131,8 @@ def _check_header(key: str, value: bytes) -> Unreadable | None:
         return Unreadable.NEWER
     if len(value) < _HEADER.size + _MAC_SIZE:
         return Unreadable.TRUNCATED
-    _, _, _, length, tag = _HEADER.unpack_from(value)
-    if len(value) != _HEADER.size + length + _MAC_SIZE:
+    _, _, flags, length, tag = _HEADER.unpack_from(value)
+    if len(value) != _HEADER.size + length + (cipher.OVERHEAD if flags & _ENCRYPTED else _MAC_SIZE):
         return Unreadable.TRUNCATED
     return None if tag == _tag(key) else Unreadable.SWAPPED
 
@@ -108,6 +141,11 @@ def _pack(record: Record) -> bytes:
     # The order of Record's fields is the format: a change of either is a new FORMAT.
     body: bytes = msgpack.packb(record, unicode_errors="surrogatepass")
     return body
+
+
+def _decoded(body: bytes, flags: int, *, outdated: bool) -> Decoded | Unreadable:
+    record = _unpack(body, flags)
+    return Unreadable.DAMAGED if record is None else Decoded(record, outdated)
 
 
 def _unpack(body: bytes, flags: int) -> Record | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from werkzeug.http import dump_cookie
 
+from . import cipher
 from .discovery import as_function
 from .errors import ConfigError
 from .nodelist import NodeConfig, NodeList, parse_nodes
@@ -123,6 +124,8 @@ class SessionConfig:
     secret_key: str | bytes = field(default="", repr=False)
     #: Former keys: verify only. What they signed is re-issued under `secret_key`.
     secret_key_fallbacks: tuple[str | bytes, ...] = field(default=(), repr=False)
+    #: Encrypt what memcached holds (AES-256-GCM); needs the extra `encrypt`. Reading takes both kinds.
+    encrypt: bool = False
     #: Name of this application node, appended to the ids it issues (Tomcat's jvmRoute). "": no suffix.
     route: str = ""
     #: The balancer routes by the suffix: re-issue an id that arrives with another node's route.
@@ -171,8 +174,13 @@ class SessionConfig:
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         self._check_numbers()
         self._check_texts()
-        for name in ("sticky", "slide_always", "save_on_5xx"):
+        for name in ("sticky", "slide_always", "save_on_5xx", "encrypt"):
             _require_bool(name, getattr(self, name))
+        _require(
+            not self.encrypt or cipher.INSTALLED,
+            "encrypt",
+            "needs the package cryptography; pip install 'sharedsession[encrypt]'",
+        )
         if not isinstance(self.cookie, CookieConfig):
             raise ConfigError("cookie", f"expected a CookieConfig, not {type(self.cookie).__name__}")
         if self.nodes is not None:

@@ -92,7 +92,7 @@ class Copies:
         self._causes: dict[str, str] = {}
         # Nodes that hold something else than was read.
         self._unread: set[str] = set()
-        self._newer = False
+        self._kept = False
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -114,7 +114,7 @@ class Copies:
             self._ask([node for node in self._home() if node not in self._causes], ttl)
         if self._records:
             return self.seen()
-        if self._newer or not self._home_answered():
+        if self._kept or not self._home_answered():
             raise StoreUnavailableError("cannot read the session", self._causes)
         return None
 
@@ -229,9 +229,9 @@ class Copies:
 
     def _take(self, node: str, found: Found) -> None:
         decoded = self._decode(node, found.value)
-        if decoded is Unreadable.NEWER:
-            self._newer = True
-            self._drop(node, "holds a newer format")
+        if isinstance(decoded, Unreadable) and decoded.to_keep:
+            self._kept = True
+            self._drop(node, f"holds what cannot be read here: {decoded.value}")
             return
         self._answered(node, found.token)
         if isinstance(decoded, Decoded):

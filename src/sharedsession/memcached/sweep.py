@@ -103,7 +103,7 @@ def _carry(store: Store, cluster: Cluster, node: str, key: str) -> Outcome:
     decoded = cluster.codec.decode(key, found.value)
     if isinstance(decoded, Unreadable):
         # A newer version of this library can read it: not to be thrown away with the node.
-        return Outcome.FAILED if decoded is Unreadable.NEWER else Outcome.UNREADABLE
+        return Outcome.FAILED if decoded.to_keep else Outcome.UNREADABLE
     for attempt in range(ATTEMPTS):
         try:
             if _spread(store, cluster, key, decoded.record, found.remaining):
