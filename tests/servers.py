@@ -34,6 +34,23 @@ def wait_for_port(port: int, timeout: float = START_TIMEOUT) -> None:
             return
 
 
+def speaks_tls() -> bool:
+    """Say whether this memcached was built with TLS."""
+    return b"--enable-ssl" in subprocess.run(["memcached", "-h"], capture_output=True, check=False).stdout
+
+
+def tls_options(certificate: str, key: str, client_ca: str = "") -> tuple[str, ...]:
+    """Return the options of a memcached that speaks TLS.
+
+    Args:
+        certificate: PEM file.
+        key: PEM file.
+        client_ca: PEM file of the authority that must have signed a client's certificate; "": a client needs none.
+    """
+    options = f"ssl_chain_cert={certificate},ssl_key={key}"
+    return ("-Z", "-o", options + (f",ssl_ca_cert={client_ca},ssl_verify_mode=2" if client_ca else ""))
+
+
 def connections(server: Memcached) -> int:
     """Return how many connections the server has ever had, but for the questions of tests, once it has counted all."""
     previous = server.stats()["total_connections"] - server.questions
@@ -78,7 +95,7 @@ class Memcached:
     def start(self) -> None:
         """Start it, empty, on the same port as before."""
         command = ["memcached", "-l", "127.0.0.1", "-p", str(self.port), "-U", "0", *self._options]
-        if os.geteuid() == 0:
+        if os.geteuid() == 0 and "-u" not in self._options:
             command += ["-u", "nobody"]
         self.questions = 0
         self._process = subprocess.Popen(command, stderr=subprocess.DEVNULL)

@@ -92,6 +92,17 @@ class Request(Life):
     def interval(self) -> int:
         return self.record.max_inactive_interval
 
+    @property
+    def principal(self) -> str | None:
+        raise NotImplementedError
+
+    @property
+    def principal_session(self) -> int | None:
+        raise NotImplementedError
+
+    def name(self, principal: str | None) -> None:
+        raise NotImplementedError
+
     def ensure_id(self) -> str:
         raise NotImplementedError
 

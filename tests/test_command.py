@@ -14,7 +14,9 @@ from test_membership import listed, wait_until
 from test_servers_fork import ENVIRONMENT
 from test_sweep import Town, lives, parts_of
 
+from sharedsession import SessionConfig
 from sharedsession.__main__ import main
+from sharedsession.assembly import assemble
 
 SECRET = "x" * 32  # what the sessions of test_sweep are signed with
 OTHER_SECRET = "another_secret_of_another_application"
@@ -259,3 +261,40 @@ def test_as_a_process(nodes: list[Memcached]) -> None:
     assert process("sweep", "n4").status == 2
     nodes[2].kill()
     assert process("nodes").status == 1
+
+
+# -- check -------------------------------------------------------------------------------------------------------------
+
+
+def test_check_with_the_same_secret(run: Run, nodes: list[Memcached]) -> None:
+    """Where the application nodes' secret is the one given here, and every node answers, the status is 0."""
+    leave(nodes, SECRET)
+    done = run("check", NODES=listed(nodes))
+    assert (done.status, done.error) == (0, "")
+    assert done.out.count("answers in") == 3
+    assert done.out.endswith("secret_key: no other one is in use\n")
+
+
+def test_check_with_another_secret(run: Run, nodes: list[Memcached]) -> None:
+    """Where it is another one, the status is 1 and the reason is told; the check itself leaves nothing."""
+    leave(nodes, OTHER_SECRET)
+    for _ in range(2):
+        done = run("check", NODES=listed(nodes))
+        assert done.status == 1
+        assert "does not know" in done.error
+    assert run("check", NODES=listed(nodes), SECRET_KEY=OTHER_SECRET).status == 0
+    assert run("check", NODES=listed(nodes), SECRET_KEY_FALLBACKS=OTHER_SECRET).status == 0
+
+
+def test_check_with_a_node_down(run: Run, nodes: list[Memcached]) -> None:
+    """A node that does not answer makes the status 1 as well."""
+    nodes[0].kill()
+    assert run("check", NODES=listed(nodes)).status == 1
+
+
+def leave(nodes: list[Memcached], secret: str) -> None:
+    """Leave what an application node with that secret leaves at its first use."""
+    parts = assemble(SessionConfig(nodes=listed(nodes), secret_key=secret))
+    assert parts.policy.manager.agreement is not None
+    parts.policy.manager.agreement.leave()
+    parts.close()

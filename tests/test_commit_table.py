@@ -286,6 +286,19 @@ def test_stored_before_the_headers_leave(memcached: Memcached) -> None:
     assert seen == [1]
 
 
+@pytest.mark.parametrize("path", ["/login", "/ensure"])
+@pytest.mark.parametrize("why", ["from another site", "refused"])
+def test_withheld_rows(memcached: Memcached, path: str, why: str) -> None:
+    """A new session that another site's POST makes, or that may_create refuses, costs no command and sets no cookie."""
+    views: dict[str, View] = {"/login": log_in, "/ensure": lambda session: session.ensure_id() and "-"}
+    client = Client(pages(views, nodes=memcached.node, may_create=lambda environ: why != "refused"))
+    says = {} if why == "refused" else {"HTTP_SEC_FETCH_SITE": "cross-site"}
+    before = commands(memcached)
+    answer = client.get(path, method="POST", **says)
+    assert (answer.status, answer.set_cookie) == (200, None)
+    assert sent(memcached, before) == Commands(0, 0, 0)
+
+
 def test_max_age_row(memcached: Memcached) -> None:
     """With max_age a read or a change sends the same id with a new age; an untouched request sends nothing."""
     views: dict[str, View] = {"/login": log_in, "/show": show, "/put": put("a", 2), "/none": nothing}

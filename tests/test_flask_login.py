@@ -247,3 +247,28 @@ def test_without_flask_login(memcached: Memcached, monkeypatch: pytest.MonkeyPat
     client = Client(make_app(nodes=memcached.node))
     client.get("/login")
     assert client.get("/show").text == "{'a': 1}"
+
+
+# -- principals ----------------------------------------------------------------------------------------------------
+
+
+def test_a_log_in_names_the_principal(nodes: tuple[Flask, Flask]) -> None:
+    """Every kind of log-in tells whose the session is, without code; a log-out and another user's log-in too."""
+    sessions = nodes[1].extensions["sharedsession"].sessions
+    client = Client(nodes[0])
+    for path, listed in (("/in/ann", 1), ("/confirm", 1), ("/in/bob", 0), ("/remember/ann", 1), ("/out", 0)):
+        client.get(path)
+        assert len(sessions.of("ann")) == listed, path
+    client.get("/remember/ann")
+    client.cookies = {name: value for name, value in client.cookies.items() if name == "remember_token"}
+    assert who(client) == "ann, fresh False"
+    assert len(sessions.of("ann")) == 2
+
+
+def test_log_out_everywhere(nodes: tuple[Flask, Flask]) -> None:
+    """All of a user's sessions end on every node."""
+    clients = [Client(app) for app in nodes]
+    for client in clients:
+        client.get("/in/ann")
+    assert nodes[0].extensions["sharedsession"].sessions.invalidate_all("ann") == 2
+    assert [who(client) for client in clients] == [ANONYMOUS] * 2

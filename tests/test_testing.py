@@ -358,7 +358,7 @@ def test_flasks_rules_hold() -> None:
 
 @pytest.mark.parametrize("make", [shop, make_app])
 def test_every_rule_is_the_applications_own(make: Any) -> None:
-    """Whatever decides about a session is the application's: only the store, its counters and the clock are others."""
+    """Whatever decides about a session is the application's: only the store, what uses it and the clock are others."""
     app = make(nodes="n1:192.0.2.1")
     face = app if isinstance(app, SessionMiddleware) else app.extensions["sharedsession"]
     policy = face.parts.policy
@@ -366,7 +366,8 @@ def test_every_rule_is_the_applications_own(make: Any) -> None:
     with in_memory(app):
         policy = face.parts.policy
         after = {**vars(policy), **vars(policy.manager)}
-    assert {name for name in before if before[name] is not after[name]} == {"manager", "store", "stats", "clock"}
+    others = {"manager", "store", "principals", "agreement", "stats", "clock"}
+    assert {name for name in before if before[name] is not after[name]} == others
 
 
 def test_flasks_outage() -> None:

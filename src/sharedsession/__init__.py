@@ -14,9 +14,11 @@ from .errors import (
     SharedSessionError,
     StoreError,
     StoreUnavailableError,
+    TooManySessionsError,
 )
 from .middleware import SessionMiddleware, encode_redirect_url, encode_url, get_session, hidden_field
 from .session import Session
+from .sessions import PrincipalSession, Sessions
 
 register_type: _Callable[[str, type[_Any], _Callable[[_Any], _Any], _Callable[[_Any], _Any]], None] = _VALUES.register
 
@@ -25,14 +27,17 @@ __all__ = [
     "CookieConfig",
     "DnsNodes",
     "HeadersSentError",
+    "PrincipalSession",
     "Session",
     "SessionConfig",
     "SessionLockedError",
     "SessionMiddleware",
     "SessionTooLargeError",
+    "Sessions",
     "SharedSessionError",
     "StoreError",
     "StoreUnavailableError",
+    "TooManySessionsError",
     "encode_redirect_url",
     "encode_url",
     "get_session",

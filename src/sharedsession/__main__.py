@@ -1,4 +1,4 @@
-"""The command `sharedsession`, for the operator: asks the nodes how they are, and sweeps one before it is retired."""
+"""The command `sharedsession`, for the operator: asks nodes how they are, and sweeps one before it is retired."""
 
 from __future__ import annotations
 
@@ -14,6 +14,9 @@ from .diagnostics import probe
 from .errors import ConfigError
 from .memcached.connection import FAULTS
 from .settings import build_config, read_environment
+
+#: Options that name functions of the application.
+HOOKS = ("fingerprint", "may_create")
 
 _HELP = """Options come from the environment, as for the application: SHAREDSESSION_NODES, SHAREDSESSION_SECRET_KEY,
 SHAREDSESSION_KEY_PREFIX, SHAREDSESSION_COPIES and so on. Exit status: 0, 1 when something does not answer or was not
@@ -38,16 +41,18 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser("sharedsession", epilog=_HELP)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("nodes", help="ask every memcached node, and show how it answers")
+    commands.add_parser("check", help="the same, and whether the application nodes have the same secret as here")
     sweep = commands.add_parser("sweep", help="carry all sessions of a node to the others, so that it can be stopped")
     sweep.add_argument("node", help="its name in the node list, or its entry: n3:10.0.0.3:11211")
     return parser
 
 
 def _run(options: argparse.Namespace) -> int:
-    sweeps = options.command == "sweep"
-    parts = assemble(_config(needs_secret=sweeps))
+    parts = assemble(_config(needs_secret=options.command != "nodes"))
     try:
-        return _sweep(parts, options.node) if sweeps else _nodes(parts)
+        if options.command == "sweep":
+            return _sweep(parts, options.node)
+        return _check(parts) if options.command == "check" else _nodes(parts)
     finally:
         parts.close()
 
@@ -55,7 +60,10 @@ def _run(options: argparse.Namespace) -> int:
 def _config(*, needs_secret: bool) -> SessionConfig:
     # To ask a node how it is, no secret is needed.
     secret = {} if needs_secret else {"secret_key": secrets.token_hex()}
-    config = build_config(read_environment(os.environ), secret)
+    options = read_environment(os.environ)
+    for hook in HOOKS:  # the application's own, which this need not import
+        options.pop(hook, None)
+    config = build_config(options, secret)
     if config.memcached_nodes is None:
         raise ConfigError("nodes", "there are none; set SHAREDSESSION_NODES as for the application")
     return config
@@ -66,6 +74,17 @@ def _nodes(parts: Parts) -> int:
     for node in probed:
         print(f"{node.name:<12} {node.address:<24} {node}")
     return 0 if all(node.answers for node in probed) else 1
+
+
+def _check(parts: Parts) -> int:
+    status = _nodes(parts)
+    agreement = parts.policy.manager.agreement
+    difference = agreement.compare() if agreement is not None else None
+    if difference is not None:
+        print(f"sharedsession: secret_key: {difference}", file=sys.stderr)
+        return 1
+    print("secret_key: no other one is in use")
+    return status
 
 
 def _sweep(parts: Parts, node: str) -> int:

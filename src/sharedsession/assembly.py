@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -15,6 +15,8 @@ from .errors import ConfigError
 from .exchange import Policy
 from .ids import IdFactory
 from .manager import Manager
+from .memcached.access import Access, client_context
+from .memcached.agreement import Agreement
 from .memcached.commands import Failed, Ping, Transport
 from .memcached.copies import Cluster
 from .memcached.dump import list_keys
@@ -26,6 +28,7 @@ from .memcached.store import Store
 from .memcached.sweep import Swept, sweep
 from .memory import MemoryTransport
 from .nodelist import NodeConfig
+from .principals import Principals
 from .stats import Stats, logger
 from .tracking.tracking import Tracking
 from .values import ValueCodec
@@ -43,6 +46,8 @@ class Reach:
     stats: Stats
     transport: Transport
     health: Health
+    #: TLS and authentication of connections to memcached; None: neither.
+    access: Access | None = None
 
 
 @dataclass(frozen=True)
@@ -81,7 +86,13 @@ class Parts:
             raise ConfigError("nodes", "sessions are kept in this process; there is nothing to sweep")
         self.stop_polling()
         leaving = self.membership.retire(node)
-        list_its_keys = partial(list_keys, leaving, self.config.key_prefix, connect_timeout=self.config.connect_timeout)
+        list_its_keys = partial(
+            list_keys,
+            leaving,
+            self.config.key_prefix,
+            self.reach.access,
+            connect_timeout=self.config.connect_timeout,
+        )
         return sweep(self.store, self.cluster, leaving.name, list_its_keys)
 
     def close(self) -> None:
@@ -145,6 +156,8 @@ def assemble(
     )
     interval = config.max_inactive_interval or 0
     store = Store(cluster, interval)
+    # The same nodes, without the limit: a principal's list outlives every session on it.
+    lists = replace(cluster, max_lifetime=None)
     ids = IdFactory(keys, config.key_prefix, config.route)
     tracking = Tracking(config)
     manager = Manager(
@@ -159,6 +172,16 @@ def assemble(
         end_when_emptied=end_when_emptied,
         beyond_cookies=tracking.needs_entry,
         lock_timeout=config.lock_timeout,
+        principals=Principals(
+            Store(lists, interval),
+            store,
+            ids.principal_keys,
+            reach.stats,
+            clock,
+            limit=config.max_sessions_per_principal,
+            refuse=config.too_many_sessions == "refuse",
+        ),
+        agreement=Agreement(cluster, keys, config.key_prefix, reach.stats) if config.memcached_nodes else None,
     )
     built = Policy(
         manager,
@@ -170,15 +193,15 @@ def assemble(
         locks_writes=config.locking == "writes",
         **policy,
     )
-    membership = _membership(config, reach, cluster)
+    membership = _membership(config, reach, [cluster, lists])
     return Parts(config, reach, cluster, store, ids, built, membership, _poller(config, membership, reach.stats))
 
 
-def _membership(config: SessionConfig, reach: Reach, cluster: Cluster) -> Membership | None:
+def _membership(config: SessionConfig, reach: Reach, clusters: list[Cluster]) -> Membership | None:
     nodes = config.memcached_nodes
     if nodes is None or not isinstance(reach.transport, MemcachedTransport):
         return None
-    return Membership(cluster, reach.transport, reach.health, nodes)
+    return Membership(clusters, reach.transport, reach.health, nodes)
 
 
 def _poller(config: SessionConfig, membership: Membership | None, stats: Stats) -> Poller | None:
@@ -188,14 +211,34 @@ def _poller(config: SessionConfig, membership: Membership | None, stats: Stats) 
     return Poller(membership, asked, config.nodes_interval, stats)
 
 
+def way_of(config: SessionConfig) -> object:
+    """Return those of the options on which the way to the nodes depends: where they are equal it may be kept."""
+    security = (config.tls, config.tls_ca, config.tls_certificate, config.tls_key, config.tls_server_name)
+    credentials = (config.memcached_username, config.memcached_password)
+    return config.memcached_nodes, config.connect_timeout, config.timeout, security, credentials
+
+
 def reach_nodes(config: SessionConfig) -> Reach:
-    """Return a way to the nodes that the options name, or the store in this process when they name none."""
+    """Return a way to the nodes that the options name, or the store in this process when they name none.
+
+    Raises:
+        ConfigError: a file that the options name cannot be used.
+    """
     stats = Stats()
     if config.memcached_nodes is None:
         logger.info("sessions are kept in this process (no memcached nodes are configured)")
         return Reach(stats, MemoryTransport(), AlwaysUp())
-    transport = MemcachedTransport(config.memcached_nodes, config.connect_timeout, config.timeout)
-    return Reach(stats, transport, ProbedHealth(lambda node: _probe(transport, node), stats))
+    access = _access(config)
+    transport = MemcachedTransport(config.memcached_nodes, config.connect_timeout, config.timeout, access)
+    return Reach(stats, transport, ProbedHealth(lambda node: _probe(transport, node), stats), access)
+
+
+def _access(config: SessionConfig) -> Access | None:
+    """Return what connections need before their first command; reads the files that the options name."""
+    if not (config.tls or config.memcached_username):
+        return None
+    tls = client_context(config.tls_ca, config.tls_certificate, config.tls_key) if config.tls is True else config.tls
+    return Access(tls or None, config.tls_server_name, config.memcached_username, config.memcached_password)
 
 
 def _probe(transport: MemcachedTransport, node: str) -> str | None:

@@ -26,6 +26,8 @@ class Attributes:
         self._cleared = False
         #: Seconds, 0 for never; None while unchanged.
         self.interval: int | None = None
+        #: The library's own attributes that this request sets (None: deletes): name -> encoded value.
+        self.own: dict[str, bytes | None] = {}
         #: Attributes whose type is not known here: kept as they are, not shown.
         self.undecodable: set[str] = set()
 
@@ -83,6 +85,7 @@ class Attributes:
         self._written.clear()
         self._deleted.clear()
         self.undecodable.clear()
+        self.own.clear()
         self._cleared = True
 
     def names(self) -> Iterator[str]:
@@ -91,9 +94,13 @@ class Attributes:
             if name not in self._deleted and not name.startswith(OWN) and self._readable(name):
                 yield name
 
+    def holds(self, name: str) -> bool:
+        """Say whether an attribute of the library's own is stored, and was not cleared since."""
+        return name in self._base
+
     def touched(self) -> bool:
         """Say whether anything was assigned or deleted; a change inside a value shows only in `changes`."""
-        return bool(self._written or self._deleted or self._cleared or self.interval is not None)
+        return bool(self._written or self._deleted or self._cleared or self.own or self.interval is not None)
 
     def emptied(self) -> bool:
         """Say whether this request deleted the last attribute."""
@@ -111,7 +118,9 @@ class Attributes:
                 payload = self._codec.encode(name, value)
                 if payload != self._base.get(name):
                     values[name] = payload
-        return Changes(values, frozenset(self._deleted), self._cleared, self.interval)
+        values.update((name, payload) for name, payload in self.own.items() if payload is not None)
+        gone = {name for name, payload in self.own.items() if payload is None and name in self._base}
+        return Changes(values, frozenset(self._deleted | gone), self._cleared, self.interval)
 
     def rebase(self, base: Mapping[str, bytes], saved: Changes) -> None:
         """Go on from what is stored after `saved` was committed.
@@ -127,6 +136,7 @@ class Attributes:
         self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()
+        self.own.clear()
         self._cleared = False
         self.interval = None
 

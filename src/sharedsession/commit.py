@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from enum import Enum
 
@@ -20,6 +21,8 @@ class Situation(Enum):
     GONE = "ended by another request"
     EMPTY = "new and empty"
     LATE = "new under an id that was moved a moment ago"
+    CROSS_SITE = "new in a request from another site that shows no cookie"
+    REFUSED = "new and refused by may_create"
     NEW = "new"
     READ = "only read"
     CHANGED = "changed"
@@ -39,10 +42,17 @@ def situation_of(state: State, changes: Changes) -> Situation:
         return _situation_of_known(state, changes)
     used = state.used(state.opened)
     if state.ending:
-        return Situation.REPLACED if used else Situation.ENDED
-    if not used:
-        return Situation.EMPTY
-    return Situation.LATE if state.late and not state.moving else Situation.NEW
+        return Situation.REPLACED if used and state.client.may_create() else Situation.ENDED
+    return _situation_of_new(state) if used else Situation.EMPTY
+
+
+def _situation_of_new(state: State) -> Situation:
+    # A log-in means to replace the cookie that the browser has.
+    if not state.moving and state.late:
+        return Situation.LATE
+    if not state.moving and state.client.from_elsewhere():
+        return Situation.CROSS_SITE
+    return Situation.NEW if state.client.may_create() else Situation.REFUSED
 
 
 def _situation_of_known(state: State, changes: Changes) -> Situation:
@@ -61,10 +71,14 @@ def _nothing(state: State, changes: Changes) -> bool:
 def _create(state: State, changes: Changes) -> bool:
     """Store a new session under a new id."""
     state.session_id = state.session_id or state.manager.ids.new()
-    interval = state.manager.default_interval
-    state.loaded = state.manager.store.create(state.session_id.key, changes, interval)
-    _settled(state, state.loaded, changes)
-    state.manager.stats.count("created")
+    changes = state.enlist(changes, state.session_id.key)
+    created = state.manager.store.create(state.session_id.key, changes, state.manager.default_interval)
+    if created.record.state:
+        # All sessions of its principal were ended just now.
+        return _adopt(state, state.manager.store.absent(created.record), changes)
+    state.loaded = created
+    _settled(state, created, changes)
+    state.manager.note_creation()
     return True
 
 
@@ -73,6 +87,7 @@ def _merge(state: State, changes: Changes) -> bool:
     if not changes:
         return True
     loaded = _known(state)
+    changes = state.enlist(changes, loaded.key)
     if state.hold is not None:
         return _adopt(state, state.hold.commit(loaded, changes), changes)
     with state.manager.turn(loaded.key) as turn:
@@ -92,6 +107,7 @@ def _reissue(state: State, changes: Changes) -> bool:
 def _move(state: State, changes: Changes) -> bool:
     """Carry the session to its new key and leave the mark "moved" under the old one."""
     new_id = state.session_id = state.session_id or state.manager.ids.new()
+    state.enlist(changes, new_id.key)
     state.moving = False
     state.changed_id = True
     store = state.hold or state.manager.store
@@ -120,6 +136,20 @@ def _replace(state: State, changes: Changes) -> bool:
 def _withhold(state: State, changes: Changes) -> bool:
     """Create nothing: its cookie would overwrite the one that another response is bringing."""
     state.manager.stats.count("withheld")
+    return False
+
+
+def _withhold_from_elsewhere(state: State, changes: Changes) -> bool:
+    """Create nothing: the browser may have a good cookie, which SameSite has kept back, and this one would replace it.
+
+    RFC 6265bis 5.2 and 5.6.7.1: a cookie with SameSite=Lax does not come with another site's POST.
+    """
+    state.manager.stats.warn(
+        "withheld_cross_site",
+        "a POST from another site made a new session, which was not stored: its cookie would replace one that the "
+        "browser keeps back (SameSite); call change_id() where that is meant",
+        level=logging.INFO,
+    )
     return False
 
 
@@ -196,6 +226,8 @@ COMMIT_TABLE: dict[Situation, tuple[Callable[[State, Changes], bool], Tell]] = {
     Situation.GONE: (_nothing, Tell.NOTHING),
     Situation.EMPTY: (_nothing, Tell.NOTHING),
     Situation.LATE: (_withhold, Tell.NOTHING),
+    Situation.CROSS_SITE: (_withhold_from_elsewhere, Tell.NOTHING),
+    Situation.REFUSED: (_nothing, Tell.NOTHING),
     Situation.NEW: (_create, Tell.ID),
     Situation.READ: (_nothing, Tell.AGE),
     Situation.CHANGED: (_merge, Tell.AGE),

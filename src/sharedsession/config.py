@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import re
+import ssl
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from werkzeug.http import dump_cookie
 
@@ -25,6 +28,10 @@ _ROUTE = re.compile(r"[A-Za-z0-9_]{1,32}")
 _TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _COOKIE_TEXT = re.compile(r"[\x20-\x3a\x3c-\x7e]*")
 _PATH = re.compile(r"/.*")
+_SERVER_NAME = re.compile(r"[A-Za-z0-9_.:-]{0,253}")
+# memcached separates them by a blank, its file by a colon; its lines have room for 255 bytes (authfile.c).
+_USERNAME = re.compile(r"[!-9;-~]{0,100}")
+_PASSWORD = re.compile(r"[!-~]{0,150}")
 _KEY_PREFIX = re.compile(r"[\x21-\x7e]{1,100}")
 
 
@@ -156,16 +163,39 @@ class SessionConfig:
     connect_timeout: float = 0.25
     #: Seconds to wait for a node's answer.
     timeout: float = 0.5
+    #: TLS to memcached: True, or an `ssl.SSLContext` of your own. Not on unix sockets.
+    tls: bool | ssl.SSLContext = False
+    #: PEM file of the authorities whose certificates memcached may have. "": those that the system trusts.
+    tls_ca: str = ""
+    #: PEM file of the certificate that this client shows. "": none.
+    tls_certificate: str = ""
+    #: PEM file of its private key, without a passphrase. "": it is in `tls_certificate`.
+    tls_key: str = ""
+    #: Name that memcached's certificates must have. "": the node's host name or IP address, as in `nodes`.
+    tls_server_name: str = ""
+    #: User name for memcached's ASCII authentication (`memcached -Y`). "": none.
+    memcached_username: str = ""
+    #: The password that belongs to it.
+    memcached_password: str = field(default="", repr=False)
     #: "error": 503 while memcached is away. "empty": reads see an empty session, writes still raise.
     on_unavailable: str = "error"
     #: "writes": POST, PUT, PATCH and DELETE requests that use the session have it for themselves, one after the other.
     locking: str = "none"
     #: Seconds to wait for a session's lock before the answer is 503.
     lock_timeout: float = 10.0
+    #: Live sessions that one principal (`session.principal`) may have. None: any number.
+    max_sessions_per_principal: int | None = None
+    #: What a log-in above that does: "end_oldest" ends the session with the oldest log-in, "refuse" fails.
+    too_many_sessions: str = "end_oldest"
     #: Path prefixes (below the mount point) whose requests get no session.
     ignore_paths: tuple[str, ...] = ()
     #: Save the session also when the response's status is 5xx.
     save_on_5xx: bool = True
+    #: Tells a session's client from others: a function of the WSGI environ that returns text, bytes or None (nothing),
+    #: or its name, "package.module:function". An id that comes with another fingerprint is unknown to that request.
+    fingerprint: Callable[[dict[str, Any]], str | bytes | None] | str | None = None
+    #: Asked before a new session is stored: a function of the WSGI environ, or its name. False: nothing is stored.
+    may_create: Callable[[dict[str, Any]], bool] | str | None = None
 
     def __post_init__(self) -> None:
         self._check_secrets()
@@ -174,6 +204,8 @@ class SessionConfig:
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         self._check_numbers()
         self._check_texts()
+        self._check_tls()
+        self._check_memcached_user()
         for name in ("sticky", "slide_always", "save_on_5xx", "encrypt"):
             _require_bool(name, getattr(self, name))
         _require(
@@ -227,6 +259,8 @@ class SessionConfig:
         _require_int("copies", self.copies, 1, 16)
         _require_int("required_copies", self.required_copies, 1, self.copies, "at most `copies`")
         _require_int("trusted_proxies", self.trusted_proxies, 0, 32)
+        if self.max_sessions_per_principal is not None:
+            _require_int("max_sessions_per_principal", self.max_sessions_per_principal, 1, 1000, "or None")
         _require_seconds("nodes_interval", self.nodes_interval, optional=False)
         _require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
         _require_seconds("max_lifetime", self.max_lifetime, optional=True)
@@ -256,11 +290,38 @@ class SessionConfig:
             "on_unavailable",
             f"{self.on_unavailable!r} is not 'error' or 'empty'",
         )
+        _require(
+            self.too_many_sessions in ("end_oldest", "refuse"),
+            "too_many_sessions",
+            f"{self.too_many_sessions!r} is not 'end_oldest' or 'refuse'",
+        )
         _require(self.locking in ("none", "writes"), "locking", f"{self.locking!r} is not 'none' or 'writes'")
         self._check_tracking()
         _require_list("ignore_paths", self.ignore_paths, "path prefixes")
         for path in self.ignore_paths:
             _require(_matches(_PATH, path), "ignore_paths", f"{path!r} does not start with '/'")
+
+    def _check_tls(self) -> None:
+        own = isinstance(self.tls, ssl.SSLContext) and self.tls.protocol != ssl.PROTOCOL_TLS_SERVER
+        _require(isinstance(self.tls, bool) or own, "tls", "expected True, False or a client's ssl.SSLContext")
+        for name in ("tls_ca", "tls_certificate", "tls_key"):
+            value = getattr(self, name)
+            # The value is not shown: it may be a private key.
+            is_path = isinstance(value, str) and "\n" not in value and "-----" not in value
+            _require(is_path, name, "expected the path of a PEM file; not its text, nor anything else")
+            _require(not (value and own), name, "goes with tls=True; an SSLContext has certificates of its own")
+            _require(value == "" or self.tls is True, name, "means nothing without tls=True")
+        _require(self.tls_key == "" or self.tls_certificate != "", "tls_key", "belongs to a tls_certificate")
+        _require(_matches(_SERVER_NAME, self.tls_server_name), "tls_server_name", "is not a host name or IP address")
+        _require(self.tls_server_name == "" or bool(self.tls), "tls_server_name", "means nothing without tls=True")
+
+    def _check_memcached_user(self) -> None:
+        user, password = self.memcached_username, self.memcached_password
+        printable = "printable ASCII characters without blanks"
+        _require(_matches(_USERNAME, user), "memcached_username", f"is not up to 100 {printable} and ':'")
+        _require(_matches(_PASSWORD, password), "memcached_password", f"is not up to 150 {printable}")
+        _require(user == "" or password != "", "memcached_password", "is missing; there is a memcached_username")
+        _require(password == "" or user != "", "memcached_username", "is missing; there is a memcached_password")
 
     def _check_tracking(self) -> None:
         _require_list("tracking", self.tracking, "'cookie', 'url' and 'form'")

@@ -10,6 +10,7 @@ from .errors import ConfigError
 from .memcached.commands import Failed, Ping
 from .memcached.outcomes import Location
 from .nodelist import NodeList
+from .sessions import Sessions
 
 if TYPE_CHECKING:
     from .assembly import Parts
@@ -53,6 +54,11 @@ class Diagnostics(ABC):
     @abstractmethod
     def parts(self) -> Parts:
         """What the middleware is made of."""
+
+    @property
+    def sessions(self) -> Sessions:
+        """The sessions of principals, on all nodes."""
+        return Sessions(self.parts.policy.manager)
 
     def stats(self) -> dict[str, int]:
         """Return the counters of this process that have moved."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from werkzeug.exceptions import ServiceUnavailable
+from werkzeug.exceptions import Conflict, ServiceUnavailable
 
 
 class SharedSessionError(Exception):
@@ -83,5 +83,27 @@ class SessionTooLargeError(StoreError):
         self.node = node
 
 
+class TooManySessionsError(SharedSessionError, Conflict):
+    """A principal has as many sessions as `max_sessions_per_principal` allows; the new one was not stored.
+
+    Raised when the session is saved, under `too_many_sessions="refuse"`: by `session.commit()`, or else after the
+    application has answered; then the client gets a 409 (RFC 9110 15.5.10) with the fixed `description`.
+    """
+
+    description: str = "You are logged in too often. Log out elsewhere first."
+
+    def __init__(self, limit: int) -> None:
+        Conflict.__init__(self, self.description)
+        #: How many sessions the principal may have.
+        self.limit = limit
+
+    def __str__(self) -> str:
+        return f"the principal has {self.limit} sessions already, as many as max_sessions_per_principal allows"
+
+
 #: Seconds a client is asked to wait before it tries again.
 RETRY_AFTER = 2
+
+#: What the middleware answers by itself, in place of the application's response.
+Refusal = StoreUnavailableError | TooManySessionsError
+REFUSALS = (StoreUnavailableError, TooManySessionsError)

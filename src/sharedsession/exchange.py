@@ -157,7 +157,9 @@ class Exchange(Visit):
             lambda: view.slide,
             lambda: predecessor.find(view.cookies) if predecessor else None,
             lambda: policy.locks_writes and view.method in _WRITES,
+            lambda: tracking.guards.of(view),
         )
+        life.binds = tracking.guards.binds
         self._open(policy, life)
 
     def commit(self, status: int, headers: Headers) -> None:

@@ -269,18 +269,27 @@ def _watch_log_ins() -> None:
         from flask_login import (  # type: ignore[import-untyped]
             user_loaded_from_cookie,
             user_logged_in,
+            user_logged_out,
             user_login_confirmed,
         )
     except ImportError:
         return
     for signal in (user_logged_in, user_loaded_from_cookie, user_login_confirmed):
-        signal.connect(_change_id)
+        signal.connect(_log_in)
+    user_logged_out.connect(_log_out)
 
 
-def _change_id(app: flask.Flask, **_: object) -> None:
+def _log_in(app: flask.Flask, user: Any = None, **_: object) -> None:
     # Other apps of this process may have sessions of another kind.
     if isinstance(flask.session, FlaskSession):
         flask.session.change_id()
+        if user is not None:  # a confirmed log-in tells none: it is the same one
+            flask.session.principal = str(user.get_id())
+
+
+def _log_out(app: flask.Flask, **_: object) -> None:
+    if isinstance(flask.session, FlaskSession):
+        flask.session.principal = None
 
 
 def _settings(app: flask.Flask) -> dict[str, Any]:

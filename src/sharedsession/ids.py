@@ -62,6 +62,7 @@ class IdFactory:
     def __init__(self, keys: tuple[bytes, ...], key_prefix: str, route: str) -> None:
         self._keys = derive_keys(keys, "sharedsession.id.v1", key_prefix)
         self._adopting = derive_keys(keys, "sharedsession.adopt.v1", key_prefix)
+        self._naming = derive_keys(keys, "sharedsession.principal.v1", key_prefix)
         self._prefix = key_prefix
         self.route = route
 
@@ -87,6 +88,19 @@ class IdFactory:
     def mark_key(self, token: str) -> str:
         """Return the key of the mark that a session with this token was taken over; no id can lead there."""
         return self.storage_key(f"adopted:{token}")
+
+    def principal_keys(self, name: str) -> tuple[str, ...]:
+        """Return the keys of a principal's list of sessions: the present one, then those of former secrets.
+
+        By a MAC: whoever reads memcached's keys must not learn who is logged in by trying names.
+        """
+        data = name.encode(errors="surrogatepass")
+        macs = (hmac.digest(key, data, "sha256").hex() for key in self._naming)
+        return tuple(f"{self._prefix}principal:{mac}" for mac in macs)
+
+    def is_list(self, key: str) -> bool:
+        """Say whether a storage key is that of a principal's list."""
+        return key.startswith(f"{self._prefix}principal:")
 
     def parse(self, text: str) -> SessionId | BadId:
         """Return the id that `text` is, or why it is none. Costs one HMAC a key and no trip to memcached."""

@@ -7,14 +7,16 @@ from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from .attributes import Attributes
-from .commit import commit, tell
+from .commit import Situation, commit, situation_of, tell
 from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
 from .errors import StoreUnavailableError
+from .guard import Guard, unguarded
 from .ids import SessionId
 from .lines import Turn
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
+from .record import Changes
 from .state import State, no_former_session
 
 T = TypeVar("T")
@@ -33,8 +35,9 @@ class Life(State):
         slide: Callable[[], bool],
         former: Callable[[], FormerSession | None] = no_former_session,
         exclusive: Callable[[], bool] = bool,
+        guard: Callable[[], Guard] = unguarded,
     ) -> None:
-        super().__init__(manager, requested, slide, former, exclusive)
+        super().__init__(manager, requested, slide, former, exclusive, guard)
         self.releasing: bool = False
         # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
         self._locked: bool = False
@@ -101,6 +104,16 @@ class Life(State):
             return self.attributes.interval
         return self.loaded.record.max_inactive_interval if self.loaded else self.manager.default_interval
 
+    @property
+    def principal(self) -> str | None:
+        """The principal's name."""
+        return self.named.name if self.named else None
+
+    @property
+    def principal_session(self) -> int | None:
+        """What names this session among the principal's."""
+        return self.named.session if self.named else None
+
     def carried(self) -> str | None:
         """Return the id that URLs and forms of the response carry; None when they carry none. Asks the store nothing.
 
@@ -129,8 +142,7 @@ class Life(State):
         """Whether there is a session after the commit: not one that ended, nor one that is withheld."""
         if self.loaded is not None:
             return not (self.manager.end_when_emptied and self.emptied())
-        withheld = self.late and not (self.moving or self.ending)
-        return self.used(attributes) and not self.gone and not withheld
+        return self.used(attributes) and situation_of(self, Changes()) in (Situation.NEW, Situation.REPLACED)
 
     # -- life cycle ------------------------------------------------------------------------------------------------
 
@@ -247,6 +259,7 @@ class Life(State):
         loaded = self.loaded
         if loaded is None or not changes:
             return None
+        changes = self.guarded(lambda: self.enlist(changes, loaded.key))
         hold = self.hold
         outcome = self.guarded(
             lambda: hold.decide(attempts, loaded, changes) if hold else attempts.decide(loaded, changes)

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Iterable
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
 from .lines import Lines, Place
 from .lock import SessionLock, Waiters
+from .memcached.agreement import Agreement
 from .memcached.outcomes import UNKNOWN, Absent, Loaded
 from .memcached.store import Store
+from .principals import Principals
 from .record import Changes
 from .stats import Stats
 from .values import ValueCodec
@@ -20,6 +23,22 @@ LINE = 0.25
 MOST_IDS = 5
 #: Requests over which strays are counted when the balancer should be sticky.
 ROUTES_WATCHED = 100
+
+#: Why an id that a client showed is not used -> level and text of the log line. What happens every day is no warning.
+_REASONS = {
+    "malformed": (logging.INFO, "malformed: made up, or the value of another application's cookie of this name"),
+    "forged": (logging.WARNING, "forged: made up, or signed with a secret that is none of this process's"),
+    "unknown": (logging.DEBUG, "unknown: its session has expired, or was lost"),
+    "ended": (logging.DEBUG, "of a session that was logged out"),
+    "moved": (logging.DEBUG, "given up by change_id()"),
+    "refused_source": (logging.WARNING, "in a URL or form, though it has come back in a cookie: a link was passed on"),
+    "ambiguous": (
+        logging.WARNING,
+        "one of several live ones in cookies of one name; the first counts. A sibling domain, or an application under "
+        "another path, has set one: a __Host- name keeps their cookies apart",
+    ),
+    "fingerprint": (logging.WARNING, "shown by a client with another fingerprint than the session's: stolen, perhaps"),
+}
 
 
 class Manager:
@@ -36,6 +55,8 @@ class Manager:
         empty_when_unavailable: reads see an empty session while the store is away.
         end_when_emptied: a session whose last attribute was deleted ends (Flask's rule).
         lock_timeout: seconds to wait for a session's lock.
+        principals: lists every principal's sessions; None: without limits, in `store`.
+        agreement: compares this process's secret with those of other nodes.
         beyond_cookies: ids may come by URL or form too; one that has come back in a cookie then counts only there.
     """
 
@@ -53,6 +74,8 @@ class Manager:
         end_when_emptied: bool = False,
         beyond_cookies: bool = False,
         lock_timeout: float = 10.0,
+        principals: Principals | None = None,
+        agreement: Agreement | None = None,
     ) -> None:
         self.store = store
         self.ids = ids
@@ -65,6 +88,9 @@ class Manager:
         self.end_when_emptied = end_when_emptied
         self.beyond_cookies = beyond_cookies
         self.lock_timeout = lock_timeout
+        self.principals: Principals = principals or Principals(store, store, ids.principal_keys, stats, clock)
+        #: Whether all nodes have the same secret; None where there are no others.
+        self.agreement: Agreement | None = agreement
         self.waiters: Waiters = Waiters()
         #: Who changes a session: one of a process at a time.
         self.lines: Lines = Lines()
@@ -93,13 +119,30 @@ class Manager:
                 )
             self._routed = self._strayed = 0
 
+    def refuse(self, reason: str) -> None:
+        """Count an id that is not used, and say why in the log, which never floods and never shows the id.
+
+        Args:
+            reason: a key of `_REASONS`.
+        """
+        level, text = _REASONS[reason]
+        self.stats.warn(f"ids_{reason}", "a client's session id is %s", text, level=level)
+        if self.agreement is not None and reason == BadId.FORGED.value:
+            self.agreement.note_forged()
+
+    def note_creation(self) -> None:
+        """Count a session that was created."""
+        self.stats.count("created")
+        if self.agreement is not None:
+            self.agreement.note_use()
+
     def verify(self, requested: Iterable[Requested]) -> Iterable[tuple[SessionId, Source]]:
         """Yield the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
         seen: dict[tuple[Source, str], SessionId] = {}
         for text, source in requested:
             parsed = self.ids.parse(text)
             if isinstance(parsed, BadId):
-                self.stats.count(f"ids_{parsed.value}")
+                self.refuse(parsed.value)
             elif (source, parsed.token) not in seen and sum(kind == source for kind, _ in seen) < MOST_IDS:
                 seen[source, parsed.token] = parsed
                 yield parsed, source

@@ -13,7 +13,7 @@ from markupsafe import Markup
 from .assembly import Parts, assemble
 from .config import SessionConfig
 from .diagnostics import Diagnostics
-from .errors import RETRY_AFTER, ConfigError, StoreUnavailableError
+from .errors import REFUSALS, RETRY_AFTER, ConfigError, Refusal, StoreUnavailableError
 from .exchange import Exchange
 from .session import Session
 from .settings import build_config, read_environment
@@ -130,7 +130,8 @@ class Response:
         self._write: Write | None = None
         self._left = False
         self._files: list[object] = []
-        self._replaced = False
+        #: What is answered in place of the application's response.
+        self._refusal: Refusal | None = None
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
@@ -144,10 +145,10 @@ class Response:
     def _run(self, app: WSGIApplication) -> Iterable[bytes]:
         try:
             body = app(self._environ, self.start)
-        except StoreUnavailableError:
+        except REFUSALS as error:
             if self._left:
                 raise
-            return self.refuse()
+            return self.refuse(error)
         written = self._left
         try:
             if self._started is not None and not self._left:
@@ -155,9 +156,9 @@ class Response:
         except BaseException:
             _close(body)
             raise
-        if self._replaced:
+        if self._refusal is not None:
             _close(body)
-            return self.unavailable()
+            return self.refusal()
         if type(body) in (list, tuple) or self._is_file_wrapper(body):
             # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
             if written:
@@ -180,45 +181,45 @@ class Response:
     def _first_write(self, data: bytes) -> object:
         if not self._left:
             self._commit()
-        if self._replaced:
+        if self._refusal is not None:
             return None  # the 503 is sent instead of what the application writes
         return self._write(data) if self._write else None
 
     def _commit(self) -> None:
-        """Save the session, then let the headers leave; a 503 leaves instead when it cannot be saved."""
+        """Save the session, then let the headers leave; a 503 or 409 leaves instead when it cannot be saved."""
         if self._started is None:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         status, headers, exc_info = self._started
         try:
             self._exchange.commit(int(status[:3]), headers)
-        except StoreUnavailableError:
-            self.refuse()
+        except REFUSALS as error:
+            self.refuse(error)
             return
         if status.startswith("500") and self._exchange.failure is not None:
-            self.refuse()
+            self.refuse(self._exchange.failure)
             return
         self._leave(status, headers, exc_info)
 
-    def refuse(self) -> Iterable[bytes]:
-        """Answer 503: memcached is away. The client keeps its cookie and tries again."""
-        self._replaced = True
+    def refuse(self, error: Refusal) -> Iterable[bytes]:
+        """Answer what the error says: 503, memcached is away, or 409. The client keeps its cookie and tries again."""
+        self._refusal = error
         self._exchange.abandon()
-        body = self.unavailable()
+        body = self.refusal()
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
             # Of a GET, also when this answers a HEAD (RFC 9110 8.6).
-            ("Content-Length", str(len(StoreUnavailableError.description))),
-            ("Retry-After", str(RETRY_AFTER)),
+            ("Content-Length", str(len(error.description))),
+            *([("Retry-After", str(RETRY_AFTER))] if isinstance(error, StoreUnavailableError) else []),
             ("Cache-Control", "no-store"),
         ]
-        self._leave("503 Service Unavailable", headers, None)
+        self._leave(f"{error.code} {error.name}", headers, None)
         return body
 
-    def unavailable(self) -> list[bytes]:
-        """Return the body of the 503."""
-        if self._environ.get("REQUEST_METHOD") == "HEAD":
+    def refusal(self) -> list[bytes]:
+        """Return the body of that answer."""
+        if self._environ.get("REQUEST_METHOD") == "HEAD" or self._refusal is None:
             return []
-        return [StoreUnavailableError.description.encode()]
+        return [self._refusal.description.encode()]
 
     def _leave(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> None:
         self._started = (status, headers, None)
@@ -258,11 +259,11 @@ class Response:
         """Commit an application that starts its response late; say whether its body is to be sent."""
         if not self._left:
             self._commit()
-        return not self._replaced
+        return self._refusal is None
 
     def finish(self) -> None:
         """Save what changed while the body was sent."""
-        if self._left and not self._replaced:
+        if self._left and self._refusal is None:
             self._exchange.commit_late()
         else:
             self._exchange.abandon()
@@ -296,10 +297,10 @@ class _Body:
         # PEP 3333: an application calls start_response before its body yields the first chunk.
         try:
             first = list(islice(chunks, 1))
-        except StoreUnavailableError:
-            return iter(self._response.refuse())
+        except REFUSALS as error:
+            return iter(self._response.refuse(error))
         if not self._response.commit_before_body():
-            return iter(self._response.unavailable())
+            return iter(self._response.refusal())
         return chain(first, chunks)
 
     def close(self) -> None:

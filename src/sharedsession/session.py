@@ -51,6 +51,14 @@ class Life(Protocol):
         """Max inactive interval in seconds; 0: never."""
         ...
 
+    @property
+    def principal(self) -> str | None: ...
+
+    @property
+    def principal_session(self) -> int | None: ...
+
+    def name(self, principal: str | None) -> None: ...
+
     def ensure_id(self) -> str: ...
 
     def invalidate(self) -> None: ...
@@ -171,6 +179,28 @@ class Session(MutableMapping[str, Any]):
         self._life.writable.interval = seconds or 0
 
     @property
+    def principal(self) -> str | None:
+        """The authenticated user's name, or what names them for good; None: nobody. Settable; saved with the session.
+
+        From then on `middleware.sessions` knows the session as the principal's, on every node: to show a user their
+        devices, and to log them out everywhere. Django's and Flask-Login's log-in set it. Log-in also needs
+        `change_id()`. A `clear()` takes it away.
+
+        Raises:
+            TypeError: set to something else than text or None.
+        """
+        return self._life.principal
+
+    @principal.setter
+    def principal(self, name: str | None) -> None:
+        self._life.name(name)
+
+    @property
+    def principal_session(self) -> int | None:
+        """What names this session among its principal's; None: it has none. For `Sessions`."""
+        return self._life.principal_session
+
+    @property
     def accessed(self) -> bool:
         """True once the session was read or written in this request."""
         return self._life.accessed
@@ -198,7 +228,8 @@ class Session(MutableMapping[str, Any]):
         """Return the id, of a new session too; that is then stored even if it stays empty.
 
         Except under an id that was given up by `change_id` less than 30 seconds ago: nothing a late request makes of a
-        new session is stored then, nor sent: its cookie would overwrite the one that the log-in's response brings.
+        new session is stored then, nor sent: its cookie would overwrite the one that the log-in's response brings. Nor
+        in a POST from another site that shows no cookie, unless `change_id` is called, nor where `may_create` refuses.
         """
         return self._life.ensure_id()
 

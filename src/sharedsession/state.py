@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from typing import TypeVar
 
 from .attributes import Attributes
 from .dialogue import FormerSession, Requested, Source
 from .errors import SessionLockedError, StoreUnavailableError
+from .guard import Client, Guard, unguarded
 from .ids import SessionId
 from .lock import LOCK, SessionLock
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
+from .principals import PRINCIPAL, Named, named, new_name
 from .record import Changes
 
 T = TypeVar("T")
@@ -34,7 +37,13 @@ class State:
         slide: says whether the load starts the idle time anew.
         former: returns the session that another library left with the client, to be taken over.
         exclusive: says whether this request must have the session for itself.
+        guard: returns what tells of the client that uses it.
     """
+
+    #: Sessions carry the fingerprint of their client.
+    binds: bool = False
+    # Who uses it: not asked before it is.
+    _client: Client | None = None
 
     def __init__(
         self,
@@ -43,6 +52,7 @@ class State:
         slide: Callable[[], bool],
         former: Callable[[], FormerSession | None] = no_former_session,
         exclusive: Callable[[], bool] = bool,
+        guard: Callable[[], Guard] = unguarded,
     ) -> None:
         self.available: bool = True
         self.accessed: bool = False
@@ -55,6 +65,7 @@ class State:
         self._slide = slide
         self._former = former
         self._exclusive = exclusive
+        self._guard = guard
         #: The lock, while this request has the session for itself; and that the next commit gives it up.
         self.hold: SessionLock | None = None
         self.releasing: bool = False
@@ -76,6 +87,13 @@ class State:
         self.late: bool = False
 
     @property
+    def client(self) -> Client:
+        """Who uses the session."""
+        if self._client is None:
+            self._client = Client(self._guard(), self.manager.stats)
+        return self._client
+
+    @property
     def attributes(self) -> Attributes:
         """The attributes; loads the session at the first use."""
         if self.opened is None:
@@ -95,7 +113,27 @@ class State:
 
     def used(self, attributes: Attributes) -> bool:
         """Whether a new session has something to store."""
-        return self.ensured or (attributes.touched() and any(attributes.names()))
+        return self.ensured or (attributes.touched() and (any(attributes.names()) or any(attributes.own.values())))
+
+    @property
+    def named(self) -> Named | None:
+        """The session's principal."""
+        own, stored = self.attributes.own, self.loaded.record if self.loaded else None
+        if PRINCIPAL in own:
+            payload = own[PRINCIPAL]
+            return None if payload is None else Named.unpack(payload)
+        if stored is None or not self.attributes.holds(PRINCIPAL):
+            return None
+        return named(stored)
+
+    def name(self, principal: str | None) -> None:
+        """Set the session's principal, or take it away."""
+        if not isinstance(principal, str | None):
+            raise TypeError(f"a principal is named by text, not {type(principal).__name__}")
+        own, present = self.writable.own, self.named
+        if (present.name if present else None) == principal:
+            return
+        own[PRINCIPAL] = new_name(principal, self.manager.clock()).pack() if principal is not None else None
 
     def emptied(self) -> bool:
         """Say whether this request deleted the stored session's last attribute."""
@@ -111,13 +149,52 @@ class State:
 
     def changes(self) -> Changes:
         """Return what this request changed, encoded."""
-        changes = self.attributes.changes()
+        changes = self._listed_anew(self.attributes.changes())
         if self.hold is not None and self.releasing and self.loaded is not None:
             changes = changes._replace(deleted=changes.deleted | {LOCK})
-        binds = self.manager.beyond_cookies and self.came_by == "cookie" and self.loaded is not None
-        if binds and self.loaded and not self.loaded.record.cookie_only:
+        if (self.binds or changes.cleared) and (self.loaded is not None or self.used(self.attributes)):
+            changes = self.client.bind(changes, self.loaded.record if self.loaded else None)
+        in_cookie = self.manager.beyond_cookies and self.came_by == "cookie"
+        if in_cookie and self.loaded and not self.loaded.record.cookie_only:
             return changes._replace(cookie_only=True)
         return changes
+
+    def enlist(self, changes: Changes, key: str) -> Changes:
+        """Put the session on its principal's list, if that is to be, before the changes are stored under `key`.
+
+        Returns the changes; without the note that it was listed anew where that could not be done now.
+
+        Raises:
+            TooManySessionsError: the principal has as many as it may have.
+            StoreUnavailableError: the list could not be changed.
+        """
+        moves = self.loaded is not None and key != self.loaded.key
+        who = self.named if moves or PRINCIPAL in changes.values else None
+        if who is None:
+            return changes
+        joins = PRINCIPAL in self.attributes.own
+        try:
+            self.manager.principals.enter(who, key, self._interval(changes), joins=joins)
+        except StoreUnavailableError:
+            if joins or moves or changes.interval is not None:
+                raise
+            return changes._replace(values={name: changes.values[name] for name in changes.values if name != PRINCIPAL})
+        return changes
+
+    def _interval(self, changes: Changes) -> int:
+        if changes.interval is not None:
+            return changes.interval
+        return self.loaded.record.max_inactive_interval if self.loaded else self.manager.default_interval
+
+    def _listed_anew(self, changes: Changes) -> Changes:
+        """Have a session that is in use put on its principal's list once an idle life, and when that life changes."""
+        who = self.named
+        if who is None or self.loaded is None or PRINCIPAL in changes.values:
+            return changes
+        now = int(self.manager.clock())
+        if changes.interval is None and not who.is_due(now, self.loaded.record.max_inactive_interval):
+            return changes
+        return changes._replace(values={**changes.values, PRINCIPAL: who._replace(listed=now).pack()})
 
     def take_lock(self, timeout: float | None = None) -> None:
         """Have the session for this request alone from now on; a new one is so anyway.
@@ -136,7 +213,10 @@ class State:
         # It ended meanwhile: for an application that has not seen it yet, that is as if it had ended before.
         self.gone = self.opened is not None
         self.late = self.late or outcome.recently
-        self.manager.stats.count(f"{'late' if self.gone else 'ids'}_{outcome.why.value}")
+        if self.gone:
+            self.manager.stats.count(f"late_{outcome.why.value}")
+        else:
+            self.manager.refuse(outcome.why.value)
         self.go_on(None)
 
     def abandon(self) -> None:
@@ -222,18 +302,30 @@ class State:
         keys = [session_id.key for session_id, _ in shown]
         # Who takes the lock writes all copies anyway; twenty that wait must not repair what its holder is writing.
         results = self.manager.store.load_each(keys, slide=self._slide(), mends=not self._exclusive())
-        for (session_id, source), found in zip(shown, results, strict=True):
-            if isinstance(found, Loaded):
-                if source != "cookie" and found.record.cookie_only:
-                    self.manager.stats.count("ids_refused_source")
-                    continue
-                self.loaded, self.came_by = found, source
-                self.session_id = session_id
+        for place, ((session_id, source), found) in enumerate(zip(shown, results, strict=True), 1):
+            if isinstance(found, Absent):
+                self.manager.refuse(found.why.value)
+                self.late = self.late or found.recently
+            elif source != "cookie" and found.record.cookie_only:
+                self.manager.refuse("refused_source")
+            elif self.binds and not self.client.owns(found.record):
+                self.manager.refuse("fingerprint")
+            else:
+                self.loaded, self.came_by, self.session_id = found, source, session_id
                 if self.manager.sticky:
                     self.manager.note_route(session_id)
+                if place < len(shown):
+                    self._look_for_others(shown[place:])
                 return
-            self.manager.stats.count(f"ids_{found.why.value}")
-            self.late = self.late or found.recently
+
+    def _look_for_others(self, rest: list[tuple[SessionId, Source]]) -> None:
+        """Notice that cookies of two live sessions came under one name: somebody else has set one. Prolongs neither."""
+        keys = [session_id.key for session_id, source in rest if source == "cookie"]
+        if self.came_by != "cookie" or not keys:
+            return
+        with suppress(StoreUnavailableError):
+            if any(isinstance(each, Loaded) for each in self.manager.store.load_each(keys, slide=False, mends=False)):
+                self.manager.refuse("ambiguous")
 
     def _take_over(self) -> None:
         """Go on where another library's cookie left off, unless the client has a session here already."""
@@ -244,7 +336,10 @@ class State:
             adopted = self.manager.adopt(former, slide=self._slide())
             if isinstance(adopted, Absent):
                 self.late = self.late or adopted.recently
-            else:
+            elif self.client.owns(adopted[1].record):
                 self.session_id, self.loaded = adopted
                 self.came_by = "cookie"
+            else:
+                self.manager.refuse("fingerprint")
+                return
         self.superseded = True

@@ -45,7 +45,7 @@ class Stats:
         with self._lock:
             return dict(self._counts)
 
-    def warn(self, topic: str, message: str, *args: object, about: str = "") -> None:
+    def warn(self, topic: str, message: str, *args: object, about: str = "", level: int = logging.WARNING) -> None:
         """Count `topic` and log the message, at most once an interval for a topic and what it is about.
 
         Both come from a fixed set, or are names of nodes, never from client input, so that memory stays bounded.
@@ -59,4 +59,4 @@ class Stats:
                 self._last[key] = now
             total = self._counts[topic]
         if due:
-            logger.warning(message + " (%d so far)", *args, total)
+            logger.log(level, message + " (%d so far)", *args, total)

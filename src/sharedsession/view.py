@@ -4,24 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
-from urllib.parse import quote
+from urllib.parse import quote, urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 Environ = dict[str, Any]
 
 _FORWARDED = "HTTP_X_FORWARDED_"
-_KEPT = frozenset(
-    [
-        "REQUEST_METHOD",
-        "HTTP_COOKIE",
-        "HTTP_USER_AGENT",
-        "CONTENT_TYPE",
-        "HTTP_SEC_FETCH_SITE",
-        "SERVER_NAME",
-        "SERVER_PORT",
-    ]
-)
 
 
 class Origin(NamedTuple):
@@ -66,9 +55,16 @@ class RequestView:
         self._query: str = environ.get("QUERY_STRING", "")
 
     def release(self) -> None:
-        """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
-        kept = {name: value for name, value in self._environ.items() if name in _KEPT or name.startswith(_FORWARDED)}
-        self._environ = kept
+        """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
+
+        Its texts are kept: headers, addresses and whatever else the server says of the request.
+        """
+        self._environ = {name: value for name, value in self._environ.items() if isinstance(value, str)}
+
+    @property
+    def environ(self) -> Environ:
+        """The WSGI environ as it is now; once the headers have left, what of it is text."""
+        return self._environ
 
     @property
     def method(self) -> str:
@@ -134,6 +130,18 @@ class RequestView:
         """Whether the browser says that another site's page caused the request (Fetch Metadata)."""
         return self._environ.get("HTTP_SEC_FETCH_SITE") == "cross-site"
 
+    @property
+    def is_from_elsewhere(self) -> bool:
+        """Whether another site's page caused the request, as far as the browser says.
+
+        Fetch Metadata decides. Browsers send none over plain http, and old ones never: then the Origin header does
+        (RFC 6454 7), where it names another host than this one. "null" says nothing.
+        """
+        if "HTTP_SEC_FETCH_SITE" in self._environ:
+            return self.is_cross_site
+        origin = _host_of(str(self._environ.get("HTTP_ORIGIN", "")))
+        return origin is not None and origin != _host_of(f"//{self.host}")
+
     def _client_mount(self) -> str:
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
@@ -154,6 +162,14 @@ class RequestView:
         own.update((name, value) for name, value in self._environ.items() if name.startswith(_FORWARDED))
         ProxyFix(_no_app, x_for=0, x_proto=hops, x_host=hops, x_port=0, x_prefix=hops)(own, _no_response)
         return own
+
+
+def _host_of(url: str) -> str | None:
+    """Return the host in a URL, in lower case and without the port, which does not make another site."""
+    try:
+        return urlsplit(url).hostname
+    except ValueError:
+        return None
 
 
 def _quote(path: str) -> str:

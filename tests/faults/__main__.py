@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterable
+import traceback
 
 from .cluster import Cluster
 from .leaks import growth
 from .report import table
-from .runner import Report, play_fairly
+from .runner import Report, Scenario, play_fairly
 from .scenarios import LAYOUTS, SCENARIOS
 
 #: Fault cycles after which nothing may be left behind.
@@ -24,21 +24,26 @@ def main() -> int:
     parser.add_argument("--brief", action="store_true", help="strike one node only, with few sessions")
     parser.add_argument("--stats", action="store_true", help="print the middleware's counters too")
     options = parser.parse_args()
-    reports = []
-    for report in _play(options.words, options.seconds, full=not options.brief):
-        reports.append(report)
-        _progress(report, stats=options.stats)
+    reports, failed = [], []
+    for scenario in SCENARIOS:
+        if not options.words or any(word in scenario.name for word in options.words):
+            try:
+                reports.append(_play(scenario, options.seconds, full=not options.brief))
+                _progress(reports[-1], stats=options.stats)
+            except Exception:  # the others are to be played all the same
+                failed.append(scenario.name)
+                traceback.print_exc()
     print(table(reports))
+    if failed:
+        print(f"\nCould not be played: {', '.join(failed)}.")
     if not options.words:
         print(f"\n{CYCLES} fault cycles in one process: {growth(CYCLES)} more than before.")
-    return any(report.broken() for report in reports if report.scenario.promised)
+    return bool(failed) or any(report.broken() for report in reports if report.scenario.promised)
 
 
-def _play(words: list[str], seconds: float, *, full: bool) -> Iterable[Report]:
-    for scenario in SCENARIOS:
-        if not words or any(word in scenario.name for word in words):
-            with Cluster(LAYOUTS[scenario.layout]) as cluster:
-                yield play_fairly(scenario, cluster, seconds, calm=2 * seconds, full=full)
+def _play(scenario: Scenario, seconds: float, *, full: bool) -> Report:
+    with Cluster(LAYOUTS[scenario.layout]) as cluster:
+        return play_fairly(scenario, cluster, seconds, calm=2 * seconds, full=full)
 
 
 def _progress(report: Report, *, stats: bool) -> None:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 
 import pytest
 from scripted import Dialog, Script, ScriptedServer, answering
@@ -287,6 +289,29 @@ def test_a_trickle_does_not_stretch_the_time_out(serve: Serve, connect: Connect,
     start = time.monotonic()
     assert isinstance(one(connect(serve(script)), Get("k", 60)), Failed)
     assert 0.25 < time.monotonic() - start < 0.9  # the drip goes on for 3 seconds
+
+
+@pytest.mark.parametrize("piece", [b"V", b"STAT x 1\r\n"], ids=["value", "lines"])
+def test_bytes_without_end_do_not_stretch_the_time_out(serve: Serve, connect: Connect, piece: bytes) -> None:
+    """A server whose bytes keep coming, one by one or as lines, is given up at the time-out all the same."""
+    over = threading.Event()
+
+    def script(dialog: Dialog) -> None:
+        dialog.greet()
+        dialog.command()
+        dialog.send(b"VA 100000000 c1 t60 O1\r\n" if piece == b"V" else b"")
+        with suppress(OSError):
+            while not over.is_set():
+                dialog.send(piece * 1000)
+                dialog.send(piece)
+
+    question = Get("k", 60) if piece == b"V" else Put("k", b"x" * 100_000, 60, None)
+    start = time.monotonic()
+    try:
+        assert isinstance(one(connect(serve(script)), question), Failed)
+    finally:
+        over.set()
+    assert time.monotonic() - start < 10  # it would go on for ever
 
 
 def test_a_slow_answer_leaves_the_next_command_its_whole_time(serve: Serve, connect: Connect) -> None:

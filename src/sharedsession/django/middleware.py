@@ -15,12 +15,12 @@ from django.core.exceptions import DisallowedHost
 from django.http import HttpResponse
 from django.utils.safestring import SafeString
 
-from ..errors import ConfigError, StoreUnavailableError
+from ..errors import REFUSALS, ConfigError
 from ..exchange import Exchange, Policy, Visit
 from ..middleware import EXCHANGE_KEY, IGNORED_KEY, refuse_several_processes
 from ..view import Origin
 from .options import current_parts
-from .response import commit, unavailable
+from .response import commit, refusal
 from .session import SessionStore
 
 if TYPE_CHECKING:
@@ -73,8 +73,8 @@ class SharedSessionMiddleware(SessionMiddleware):
         request.session = IgnoredStore() if ignored else self._store_class(exchange=exchange)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """Answer 503 when memcached was away in the view."""
-        return unavailable() if isinstance(exception, StoreUnavailableError) else None
+        """Answer 503 when memcached was away in the view, and 409 when the user is logged in too often."""
+        return refusal(exception) if isinstance(exception, REFUSALS) else None
 
     def process_response(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         """Save the session and say so in the response's headers.
@@ -90,9 +90,9 @@ class SharedSessionMiddleware(SessionMiddleware):
             return super().process_response(request, response)  # the application put another one there
         try:
             return commit(request, response, store, store.exchange)
-        except StoreUnavailableError:
+        except REFUSALS as error:
             store.exchange.abandon()
-            return unavailable()
+            return refusal(error)
         except UpdateError:
             store.exchange.abandon()
             raise SessionInterrupted(

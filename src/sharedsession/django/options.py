@@ -11,7 +11,7 @@ from typing import Any
 from django.conf import settings
 from django.core.signals import setting_changed
 
-from ..assembly import Parts, assemble
+from ..assembly import Parts, assemble, way_of
 from ..config import SessionConfig
 from ..diagnostics import Diagnostics
 from ..errors import ConfigError
@@ -149,7 +149,7 @@ class Project(Diagnostics):
             if former is None or self._outdated:
                 config = read_config()
                 # The same nodes: their connections, or the sessions kept in this process, stay.
-                kept = former is not None and _way(former.config) == _way(config)
+                kept = former is not None and way_of(former.config) == way_of(config)
                 if former is not None:
                     former.stop_polling() if kept else former.close()
                 reach = former.reach if former and kept else None
@@ -157,10 +157,6 @@ class Project(Diagnostics):
                 self._outdated = False
                 return self._built
             return former
-
-
-def _way(config: SessionConfig) -> object:
-    return config.memcached_nodes, config.connect_timeout, config.timeout
 
 
 #: The sessions of this project.

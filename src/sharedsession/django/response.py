@@ -12,7 +12,7 @@ from django.contrib.sessions.backends.base import UpdateError
 from django.http import HttpResponse, StreamingHttpResponse
 from django.utils.cache import patch_cache_control
 
-from ..errors import RETRY_AFTER, StoreUnavailableError
+from ..errors import RETRY_AFTER, Refusal, StoreUnavailableError
 from ..exchange import Exchange
 from ..middleware import EXCHANGE_KEY
 from .options import current_parts
@@ -25,11 +25,13 @@ if TYPE_CHECKING:
     from django.http.response import HttpResponseBase
 
 
-def unavailable() -> HttpResponse:
-    """Return the 503: memcached is away. The client keeps its cookie and tries again."""
-    text = StoreUnavailableError.description
-    headers = {"Retry-After": str(RETRY_AFTER), "Cache-Control": "no-store", "Content-Length": str(len(text))}
-    return HttpResponse(text, status=503, content_type="text/plain; charset=utf-8", headers=headers)
+def refusal(error: Refusal) -> HttpResponse:
+    """Return what the error says: 503, memcached is away, or 409. The client keeps its cookie and tries again."""
+    text = error.description
+    headers = {"Cache-Control": "no-store", "Content-Length": str(len(text))}
+    if isinstance(error, StoreUnavailableError):
+        headers["Retry-After"] = str(RETRY_AFTER)
+    return HttpResponse(text, status=error.code, content_type="text/plain; charset=utf-8", headers=headers)
 
 
 def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, exchange: Exchange) -> HttpResponse:

@@ -324,6 +324,20 @@ class SessionStore(SessionBase):
         """See `Session.last_accessed_time`."""
         return self._loaded().last_accessed_time
 
+    @property
+    def principal(self) -> str | None:
+        """See `Session.principal`; the log-in sets it to the text of the user's primary key."""
+        return self._loaded().principal
+
+    @principal.setter
+    def principal(self, name: str | None) -> None:
+        self._loaded().principal = name
+
+    @property
+    def principal_session(self) -> int | None:
+        """See `Session.principal_session`."""
+        return self._loaded().principal_session
+
     def ensure_id(self) -> str:
         """See `Session.ensure_id`."""
         return self._loaded().ensure_id()

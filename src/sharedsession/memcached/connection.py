@@ -1,7 +1,8 @@
 """One connection to one memcached server, speaking its meta protocol. The only file that knows pymemcache.
 
 pymemcache opens the socket (TCP, unix, IPv6, time-outs); the meta commands are spoken here, because pymemcache has
-none and its raw_command loses data. Protocol: memcached's doc/protocol.txt, "Meta Commands", memcached 1.6.
+none and its raw_command loses data; TLS and authentication are in `access`. Protocol: memcached's doc/protocol.txt,
+"Meta Commands", memcached 1.6.
 Every command carries an opaque number that the reply must echo: a connection that is one reply out of step would
 serve other users' sessions, so whoever gets an exception from here closes the connection.
 """
@@ -9,13 +10,16 @@ serve other users' sessions, so whoever gets an exception from here closes the c
 from __future__ import annotations
 
 import socket
+import ssl
 import time
 from collections.abc import Iterator
+from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
+from .access import Access
 from .commands import (
     CONFLICT,
     MISSING,
@@ -46,6 +50,8 @@ _LARGEST_VALUE = 128 * 1024 * 1024
 _RELATIVE_LIMIT = 30 * 86400
 #: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
 _LAST_DATE = 2**31 - 1
+#: Seconds for which what has arrived already is read after the deadline.
+_ARRIVED = 0.05
 #: Values above this many bytes are measured against the server's item limit before they are sent.
 _MEASURED_ABOVE = 65536
 #: Room an item needs besides key and value: memcached's item header, CAS and slab chunk headers.
@@ -106,17 +112,35 @@ class Connection:
         self._opaque = 0
         self._reusable = True
         self._limit: int | None = None
-        # Asked with the first command and read before its reply: a new connection costs no round trip of its own.
+        # Sent with the first command and answered before it: a new connection costs no round trip of its own.
         self._greeting = b"mn\r\n"
         self._greeted = False
+        self._authenticates = False
         self._closed = False
         self.sock: socket.socket = opener.open()
+
+    def enter(self, access: Access, until: float) -> None:
+        """Begin TLS, and say with the first command who this is; to be called before that, at most once.
+
+        Args:
+            access: what the server asks for.
+            until: when the TLS handshake must be done (time.monotonic).
+
+        Raises:
+            OSError, ValueError: there is no TLS with this server; the connection is closed.
+        """
+        self.sock = access.secure(self.sock, until)
+        self._authenticates = access.greeting != b""
+        self._greeting = access.greeting + self._greeting
 
     def _write(self, data: bytes, deadline: float) -> None:
         if self._closed:
             raise OSError("the connection is closed")
         self.sock.settimeout(_until(deadline))
-        self.sock.sendall(self._greeting + data)
+        try:
+            self.sock.sendall(self._greeting + data)
+        except (ConnectionError, ssl.SSLError) as error:
+            self._fail(error)
         self._greeting = b""
 
     def _reply(self, deadline: float) -> bytes:
@@ -125,15 +149,28 @@ class Connection:
 
     def _greet(self, deadline: float) -> None:
         if not self._greeted:
-            greeting = self._line(deadline)
-            if greeting.startswith(b"ERROR Too many open connections"):
+            answer = self._line(deadline)
+            if answer.startswith(b"ERROR Too many open connections"):
                 raise CrowdedError("it is at its connection limit; start it with a larger -c")
-            if greeting != b"MN":
-                raise ProtocolError(
-                    f"it answers {greeting[:60].decode('ascii', 'replace')!r} to mn: memcached 1.6 or newer is needed "
-                    "for its meta commands; or it wants authentication"
-                )
+            _check_greeting(self._admitted(answer, deadline))
             self._greeted = True
+
+    def _admitted(self, answer: bytes, deadline: float) -> bytes:
+        """Look at the answer to user name and password, if they were sent; return the one to `mn`."""
+        if not self._authenticates:
+            return answer
+        if answer != b"STORED":
+            # Not what it says: a server that echoes would have the password logged.
+            raise ProtocolError("it refused the user name or password, or takes none")
+        return self._line(deadline)
+
+    def _fail(self, error: Exception) -> NoReturn:
+        """Raise the error, with what it may mean when the server has not answered anything yet."""
+        if self._greeted:
+            raise error
+        secured = isinstance(self.sock, ssl.SSLSocket)
+        hint = "does it accept this client's certificate?" if secured else "does it want TLS?"
+        raise ConnectionError(f"{error}, before its first answer; {hint}") from error
 
     def fits(self, command: Command, deadline: float) -> bool:
         """Say whether the server can take the value.
@@ -259,15 +296,32 @@ class Connection:
         return data[:size]
 
     def _more(self, deadline: float) -> bytes:
-        # Set anew for every piece: a server that trickles bytes must not stretch the time-out.
+        # Set anew for every piece, and with an end: a server that trickles bytes must not stretch the time-out.
+        if time.monotonic() > deadline + _ARRIVED:
+            raise TimeoutError("timed out")
         self.sock.settimeout(_until(deadline))
         return self._received()
 
     def _received(self) -> bytes:
-        received: bytes = self.sock.recv(_RECEIVE)
+        try:
+            received: bytes = self.sock.recv(_RECEIVE)
+        except ssl.SSLWantReadError:
+            raise BlockingIOError from None  # as without TLS
+        except (ConnectionError, ssl.SSLError) as error:
+            self._fail(error)
         if not received:
-            raise EOFError("connection closed by the server")
+            self._fail(EOFError("connection closed by the server"))
         return received
+
+
+def _check_greeting(answer: bytes) -> None:
+    if answer == b"CLIENT_ERROR unauthenticated":
+        raise ProtocolError("it wants a user name and password (memcached_username, memcached_password)")
+    if answer != b"MN":
+        raise ProtocolError(
+            f"it answers {answer[:60].decode('ascii', 'replace')!r} to mn: memcached 1.6 or newer is needed "
+            "for its meta commands"
+        )
 
 
 def _until(deadline: float) -> float:

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from ..nodelist import NodeConfig
+from .access import Access
 from .connection import DumpRefusedError
 from .node import Node
 from .patience import Deadline
@@ -32,6 +33,8 @@ class Listing(NamedTuple):
 def list_keys(
     config: NodeConfig,
     prefix: str,
+    access: Access | None = None,
+    /,
     *,
     connect_timeout: float,
     busy_patience: float = BUSY_PATIENCE,
@@ -42,6 +45,7 @@ def list_keys(
     Args:
         config: the server.
         prefix: how the keys begin that are to be named; the others are only counted.
+        access: TLS and authentication; None: neither.
         connect_timeout: seconds to wait for the connection.
         busy_patience: seconds for which a busy server is asked again.
         piece_patience: seconds to wait for each piece of the answer.
@@ -49,11 +53,12 @@ def list_keys(
     Raises:
         OSError, ValueError, EOFError: it does not tell, or is busy for too long.
     """
+    node = Node(config, connect_timeout, access=access)
     until = time.monotonic() + busy_patience
     walks = list(_WALKS)
     while True:
         try:
-            return _list(config, prefix, walks[0], connect_timeout, piece_patience)
+            return _list(node, prefix, walks[0], Deadline(connect_timeout), piece_patience)
         except DumpRefusedError as error:
             if error.reply.startswith("BADCLASS") and len(walks) > 1:
                 walks.pop(0)
@@ -63,8 +68,8 @@ def list_keys(
                 raise
 
 
-def _list(config: NodeConfig, prefix: str, walk: str, connect_timeout: float, patience: float) -> Listing:
-    connection = Node(config, connect_timeout).open(Deadline(connect_timeout))
+def _list(node: Node, prefix: str, walk: str, deadline: Deadline, patience: float) -> Listing:
+    connection = node.open(deadline)
     try:
         return _sort(connection.keys(walk, patience), prefix)
     except TimeoutError:

@@ -27,16 +27,18 @@ class Membership:
     Requests that have begun go on with the ring they know; a node that is gone by then fails them as a dead one would.
 
     Args:
-        cluster: gets the new ring.
+        clusters: get the new ring.
         transport: gets the new addresses.
         health: forgets nodes that are gone.
         nodes: the list to begin with.
     """
 
     def __init__(
-        self, cluster: Cluster, transport: MemcachedTransport, health: Health, nodes: tuple[NodeConfig, ...]
+        self, clusters: Sequence[Cluster], transport: MemcachedTransport, health: Health, nodes: tuple[NodeConfig, ...]
     ) -> None:
-        self._cluster = cluster
+        self._clusters = clusters
+        self._required = clusters[0].required
+        self._stats = clusters[0].stats
         self._transport = transport
         self._health = health
         self._lock = threading.Lock()
@@ -61,10 +63,9 @@ class Membership:
             ConfigError: the list is wrong, or has fewer nodes than copies are required; the old one stays in force.
         """
         wanted = parse_nodes(as_function(nodes))
-        required = self._cluster.required
-        if len(wanted) < required:
+        if len(wanted) < self._required:
             raise ConfigError(
-                "nodes", f"{_names(wanted)}: {len(wanted)} node(s) cannot hold {required} required copies"
+                "nodes", f"{_names(wanted)}: {len(wanted)} node(s) cannot hold {self._required} required copies"
             )
         with self._lock:
             if gradually:
@@ -72,7 +73,7 @@ class Membership:
             if set(wanted) == set(self.nodes):
                 return False
             self._change(wanted)
-        self._cluster.stats.count("nodes_changed")
+        self._stats.count("nodes_changed")
         logger.info("memcached nodes are now %s", _names(wanted))
         return True
 
@@ -94,12 +95,16 @@ class Membership:
         # A node is reachable before the ring names it, and as long as it does.
         leaving = [node for node in self.nodes if node.name not in {other.name for other in wanted}]
         self._transport.set_nodes([*wanted, *leaving])
-        self._cluster.ring = ring
+        self._set_ring(ring)
         self._transport.set_nodes(wanted)
         for node in self.nodes:
             if node not in wanted:
                 self._health.forget(node.name)
         self.nodes = wanted
+
+    def _set_ring(self, ring: Ring) -> None:
+        for cluster in self._clusters:
+            cluster.ring = ring
 
     def retire(self, node: str) -> NodeConfig:
         """Take one node off the ring, but keep it within reach: to be swept. Return it.
@@ -112,10 +117,10 @@ class Membership:
         """
         leaving = self._find(node)
         staying = tuple(other for other in self.nodes if other != leaving)
-        if len(staying) < self._cluster.required:
+        if len(staying) < self._required:
             raise ConfigError("nodes", f"without {leaving.name} there are fewer nodes than required copies")
         with self._lock:
-            self._cluster.ring = Ring(staying)
+            self._set_ring(Ring(staying))
             self._transport.set_nodes([*staying, leaving])
             self.nodes = staying
         return leaving

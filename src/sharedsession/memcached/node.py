@@ -12,6 +12,7 @@ from typing import NamedTuple
 
 from ..forking import renew_after_fork
 from ..nodelist import NodeConfig
+from .access import Access
 from .commands import CONFLICT, Answer, Command, Delete, Failed, Late, Ping, Put, Refused, TooLarge
 from .connection import FAULTS, Connection, CrowdedError, ProtocolError
 from .patience import Deadline, Done, Patience
@@ -39,16 +40,20 @@ class Node:
 
     Args:
         config: its name and address.
-        connect_timeout: seconds to wait for a connection.
+        connect_timeout: seconds to wait for a connection, TLS included.
         first: number of the first connection.
+        access: TLS and authentication; None: neither.
     """
 
-    def __init__(self, config: NodeConfig, connect_timeout: float, first: int = 1) -> None:
+    def __init__(
+        self, config: NodeConfig, connect_timeout: float, first: int = 1, access: Access | None = None
+    ) -> None:
         self.config = config
         #: Number of the newest connection.
         self.opened: int = 0
         self._numbers = count(first)
         self._connect_timeout = connect_timeout
+        self._access = access and access.to(config.address)
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
         # Commands whose answers nobody waits for any more, and when they must be there.
@@ -87,7 +92,7 @@ class Node:
         problem: Exception | None = None
         for address in _addresses(self.config.address):
             try:
-                connection = Connection(address, self._connect_timeout)
+                connection = self._connect(address)
             except FAULTS as error:
                 problem = problem or error
             else:
@@ -95,6 +100,13 @@ class Node:
                 self.opened = connection.number = next(self._numbers)
                 return connection
         raise problem or OSError("the name has no address")
+
+    def _connect(self, address: tuple[str, int] | str) -> Connection:
+        until = time.monotonic() + self._connect_timeout
+        connection = Connection(address, self._connect_timeout)
+        if self._access is not None:
+            connection.enter(self._access, until)
+        return connection
 
     def give(self, connection: Connection) -> None:
         """Put back a connection that has answered all it was asked."""
@@ -189,12 +201,16 @@ class MemcachedTransport:
 
     Args:
         nodes: the servers.
-        connect_timeout: seconds to wait for a connection.
+        connect_timeout: seconds to wait for a connection, TLS included.
         timeout: seconds to wait for the answers to one call of `ask`.
+        access: TLS and authentication; None: neither.
     """
 
-    def __init__(self, nodes: Iterable[NodeConfig], connect_timeout: float, timeout: float) -> None:
+    def __init__(
+        self, nodes: Iterable[NodeConfig], connect_timeout: float, timeout: float, access: Access | None = None
+    ) -> None:
         self._timeout = timeout
+        self._access = access
         self._connect_timeout = connect_timeout
         self._nodes: dict[str, Node] = {}
         # A token of one server must never count at another that has its name later: no two have the same numbers.
@@ -207,7 +223,7 @@ class MemcachedTransport:
         for config in nodes:
             known = former.get(config.name)
             if known is None or known.config.address != config.address:
-                known = Node(config, self._connect_timeout, next(self._firsts))
+                known = Node(config, self._connect_timeout, next(self._firsts), self._access)
             wanted[config.name] = known
         self._nodes = wanted
         for node in former.values():

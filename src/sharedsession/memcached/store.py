@@ -221,6 +221,8 @@ class Store:
             return fresh if guard else self._follow(fresh, changes, stamp)
         mover = self._moving(changes, stamp.writer)
         target = self._open_target(fresh, new_key, mover)
+        if target.record.state:
+            return self.absent(target.record)  # ended before it began: all sessions of its principal were
         lost = self._close_source(fresh, target, mover, guard)
         if lost is not None:
             self._bury(target)

@@ -85,7 +85,7 @@ class Sessions:
 
     def all(self) -> list[dict[str, Any]]:
         """Return the attributes of every live session, in the order in which they were stored first."""
-        found = [self._read(key) for key in self._memory.stored()]
+        found = [self._read(key) for key in self._memory.stored() if not self._parts.ids.is_list(key)]
         return [attributes for attributes in found if attributes is not None]
 
     @contextmanager
@@ -192,6 +192,7 @@ def _rebuild(own: Parts, transport: Transport, clock: _Clock) -> Parts:
     fresh = assemble(config, reach=Reach(Stats(), transport, AlwaysUp()), clock=clock)
     policy, manager = copy(own.policy), copy(own.policy.manager)
     manager.store, manager.stats, manager.clock = fresh.store, fresh.stats, clock
+    manager.principals, manager.agreement = fresh.policy.manager.principals, None
     policy.manager = manager
     return replace(fresh, policy=policy)
 

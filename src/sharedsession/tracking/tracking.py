@@ -14,6 +14,7 @@ from ..view import RequestView
 from .caching import Headers, forbid_shared_caching
 from .cookie import CookieTracking
 from .form import FormField, PeekedInput
+from .guards import Guards
 from .url import Place, UrlParameter
 
 #: Response headers whose URLs lead the client on.
@@ -37,6 +38,8 @@ class Tracking:
         self._url = UrlParameter(config.parameter) if "url" in kinds else None
         self._form = FormField(config.parameter) if "form" in kinds else None
         self._crawlers = re.compile(config.crawlers) if config.crawlers else None
+        #: What is asked of a request beside its ids.
+        self.guards: Guards = Guards(config)
         #: Something else than the cookie is on.
         self.needs_entry: bool = self._url is not None or self._form is not None
 
