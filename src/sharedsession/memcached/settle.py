@@ -64,10 +64,11 @@ def repair(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = N
         begun = target.decider != record.decider
         # A new epoch begins on the copy that is to decide, before the one that forgot hears of it.
         nodes = [node for node in copies.current() if copies.differs(node, target)]
+        if not nodes:
+            break  # as nearly always
         answers = copies.put([target.decider[1]] if begun else nodes, target, ttl=ttl)
         conflicts = [node for node, answer in answers if isinstance(answer, Conflict)]
-        if answers:
-            cluster.stats.count("repairs", len(answers))
+        cluster.stats.count("repairs", len(answers))
         if begun and any(isinstance(answer, Stored) for _, answer in answers):
             record = target
         elif not conflicts:
