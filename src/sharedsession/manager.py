@@ -18,7 +18,7 @@ from .stats import Stats
 from .values import ValueCodec
 
 #: Seconds that a change waits for those of its process before it; then the compare-and-swap alone decides.
-LINE = 0.25
+LINE = 0.1
 #: Well-signed ids of one kind that are asked of the store in one request.
 MOST_IDS = 5
 #: Requests over which strays are counted when the balancer should be sticky.
