@@ -12,6 +12,9 @@ from servers import Memcached, StartMemcached
 from sharedsession.memcached.agreement import Agreement
 from sharedsession.memcached.node import Node
 
+#: Watches what is logged during every test.
+pytest_plugins = ["logwatch"]
+
 # Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("reproducible")

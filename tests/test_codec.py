@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import random
+import tracemalloc
 import zlib
 from typing import Any
 
@@ -285,6 +286,17 @@ def test_well_signed_bodies_of_another_shape_never_raise(body: Any, flags: int) 
     """Even what carries the right MAC, but is no record, is an answer and no exception."""
     decoded = CODEC.decode(KEY, signed(msgpack.packb(body), flags))
     assert decoded is Unreadable.DAMAGED
+
+
+def test_a_bomb_is_no_record() -> None:
+    """A signed body that would fill the memory when it is decompressed is given up before that."""
+    compressor = zlib.compressobj()
+    bomb = b"".join(compressor.compress(bytes(1_000_000)) for _ in range(400)) + compressor.flush()
+    tracemalloc.start()
+    assert CODEC.decode(KEY, signed(bomb, 1)) is Unreadable.DAMAGED
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 200_000_000
 
 
 @pytest.mark.parametrize("field", range(11))

@@ -27,6 +27,9 @@ FORMAT = 1
 #: Bodies above this many bytes are compressed: below, it costs more time than it saves.
 COMPRESS_ABOVE = 2048
 
+#: Bytes that a record may have when it is decompressed, some fifty times memcached's usual limit.
+_LARGEST = 64 * 1024 * 1024
+
 _MAGIC = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
 _MAC_SIZE = 16
@@ -151,7 +154,7 @@ def _decoded(body: bytes, flags: int, *, outdated: bool) -> Decoded | Unreadable
 def _unpack(body: bytes, flags: int) -> Record | None:
     try:
         if flags & _COMPRESSED:
-            body = zlib.decompress(body)
+            body = _decompress(body)
         (created, interval, longest, entries, floor, state, moved_to, closed, decider, recent, cookie_only) = (
             msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass")
         )
@@ -160,3 +163,11 @@ def _unpack(body: bytes, flags: int) -> Record | None:
         return Record(*head, decider, recent, cookie_only)
     except (ValueError, TypeError, AttributeError, zlib.error, msgpack.UnpackException):
         return None
+
+
+def _decompress(body: bytes) -> bytes:
+    decompressor = zlib.decompressobj()
+    whole = decompressor.decompress(body, _LARGEST)
+    if not decompressor.eof:
+        raise ValueError("too large, or cut")
+    return whole

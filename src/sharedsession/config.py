@@ -339,7 +339,7 @@ class SessionConfig:
         _require(isinstance(self.crawlers, str), "crawlers", f"{self.crawlers!r} is not text")
         try:
             re.compile(self.crawlers)
-        except re.error as error:
+        except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError("crawlers", f"{self.crawlers!r} is not a regular expression: {error}") from error
 
 

@@ -14,6 +14,8 @@ _DEFAULT_PORTS = {"http": 80, "https": 443}
 # What no URL may hold as it is (RFC 3986). Browsers drop some of these and read "\" as "/": where such a link leads
 # cannot be told from its text.
 _UNSAFE = re.compile(r"[\x00-\x20\x7f\\]")
+# What a server may let through in a query string, and no header may hold (RFC 9110 5.5).
+_CONTROL = re.compile(r"[\x00-\x20\x7f]")
 _ESCAPE = re.compile(r"%[0-9A-Fa-f]{2}|.", re.DOTALL)
 _SLASH = re.compile(r"%2f", re.IGNORECASE)
 # A path that ends in a dot segment, with what ".." takes away.
@@ -104,7 +106,7 @@ class UrlParameter:
         path = self._strip_as_link(parts) if parts.path else "/" if parts.netloc else _as_link(place.path)
         if not _inside(_resolve(path, place.path), place.mount) or self._ends_with(session_id, parts.path):
             return url
-        query = f"?{place.query}" if _keeps_query(url, parts) and place.query else url_query(url)
+        query = f"?{_escaped(place.query)}" if _keeps_query(url, parts) and place.query else url_query(url)
         origin = url[: len(url) - len(url.split("//", 1)[1])] + parts.netloc if parts.netloc else ""
         fragment = url[url.index("#") :] if "#" in url else ""
         return f"{origin}{path};{self._name}={session_id}{query}{fragment}"
@@ -121,6 +123,10 @@ class UrlParameter:
         before, found, after = path.rpartition(f";{self._name}={session_id}")
         rest = before + after
         return bool(found) and after[:1] in ("", ";") and "/" not in after and self._strip_encoded(rest) == rest
+
+
+def _escaped(query: str) -> str:
+    return _CONTROL.sub(lambda match: f"%{ord(match[0]):02X}", query)
 
 
 def url_query(url: str) -> str:
