@@ -10,6 +10,7 @@ from django.core.checks import CheckMessage
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
+from django.core.wsgi import get_wsgi_application
 from django.http import HttpRequest
 from django.test import Client, override_settings
 from servers import Memcached
@@ -298,6 +299,15 @@ def test_checks_stop_the_start() -> None:
     """A wrong option stops `manage.py check`, and so runserver, migrate and every command that checks."""
     with override_settings(SHAREDSESSION={"copies": 0}), pytest.raises(SystemCheckError, match=r"sharedsession\.E001"):
         call_command("check")
+
+
+def test_checks_stop_the_start_of_a_wrapped_project() -> None:
+    """The same with SessionMiddleware around Django's application, which serves on as it was."""
+    wrapped = SessionMiddleware(get_wsgi_application())
+    before = wrapped.parts
+    with override_settings(SHAREDSESSION={"copies": 0}), pytest.raises(SystemCheckError, match=r"sharedsession\.E001"):
+        call_command("check")
+    assert wrapped.parts.config == before.config
 
 
 def test_admins_check_is_content() -> None:

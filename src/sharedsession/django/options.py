@@ -6,6 +6,7 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
@@ -126,8 +127,8 @@ class Project(Diagnostics):
             self._tell()
 
     def reread(self) -> None:
-        """Build the parts anew at their next use: the settings have changed."""
-        with self._lock:
+        """Build the parts anew at their next use: the settings have changed. A mistake in them is told there."""
+        with self._lock, suppress(ConfigError):
             self._outdated = True
             self._tell()
 
