@@ -22,7 +22,7 @@ FLOORS: list[list[str]] = [
      "memcached.health", "memcached.node", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
      "memcached.transaction", "memcached.membership", "memcached.sweep", "memcached.agreement"],
-    ["lines", "lock", "principals", "manager", "guard", "state", "commit", "life"],
+    ["lines", "lock", "principals", "manager", "guard", "state", "listing", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.guards",
      "tracking.tracking"],
     ["exchange", "assembly", "sessions", "diagnostics", "__main__"],

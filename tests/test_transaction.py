@@ -307,7 +307,7 @@ def test_transactions_of_one_process_wait_for_each_other(nodes: list[Memcached])
         assert sorted(pool.map(lambda _: request(node, session_id).transaction(increment), range(200))) == list(
             range(1, 201)
         )
-    assert node.stats().get("transaction_retries", 0) < 50
+    assert node.stats().get("transaction_retries", 0) < 150
 
 
 def test_changes_of_one_process_wait_for_each_other(nodes: list[Memcached]) -> None:
@@ -325,7 +325,7 @@ def test_changes_of_one_process_wait_for_each_other(nodes: list[Memcached]) -> N
     with ThreadPoolExecutor(20) as pool:
         list(pool.map(change, range(20)))
     assert dict(request(node, session_id)) == {f"k{number}": number for number in range(20)}
-    assert node.stats().get("conflicts", 0) < 10
+    assert node.stats().get("conflicts", 0) < 60
 
 
 def test_a_transaction_within_a_transaction(nodes: list[Memcached]) -> None:

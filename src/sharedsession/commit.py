@@ -7,9 +7,11 @@ from collections.abc import Callable
 from enum import Enum
 
 from .dialogue import NOTHING, Tell, Update
-from .errors import HeadersSentError, StoreUnavailableError
+from .errors import HeadersSentError, StoreError, StoreUnavailableError
 from .lines import Turn
+from .listing import listing, see_listed
 from .memcached.outcomes import Absence, Absent, Loaded
+from .principals import LISTED
 from .record import Changes
 from .state import State
 
@@ -71,8 +73,9 @@ def _nothing(state: State, changes: Changes) -> bool:
 def _create(state: State, changes: Changes) -> bool:
     """Store a new session under a new id."""
     state.session_id = state.session_id or state.manager.ids.new()
-    changes = state.enlist(changes, state.session_id.key)
-    created = state.manager.store.create(state.session_id.key, changes, state.manager.default_interval)
+    key = state.session_id.key
+    with listing(state, changes, key):
+        created = state.manager.store.create(key, changes, state.manager.default_interval)
     if created.record.state:
         # All sessions of its principal were ended just now.
         return _adopt(state, state.manager.store.absent(created.record), changes)
@@ -87,12 +90,24 @@ def _merge(state: State, changes: Changes) -> bool:
     if not changes:
         return True
     loaded = _known(state)
-    changes = state.enlist(changes, loaded.key)
+    only_listed = changes == Changes({LISTED: changes.values.get(LISTED, b"")})
+    try:
+        with listing(state, changes, loaded.key) as its:
+            if not its:
+                return True
+            outcome = _store(state, loaded, its)
+    except StoreError:
+        if only_listed:
+            return True  # the application has only read; the next request will see to it
+        raise
+    return _adopt(state, outcome, its)
+
+
+def _store(state: State, loaded: Loaded, changes: Changes) -> Loaded | Absent:
     if state.hold is not None:
-        return _adopt(state, state.hold.commit(loaded, changes), changes)
+        return state.hold.commit(loaded, changes)
     with state.manager.turn(loaded.key) as turn:
-        outcome = state.manager.store.commit(loaded, changes, stale=turn is not Turn.AT_ONCE)
-    return _adopt(state, outcome, changes)
+        return state.manager.store.commit(loaded, changes, stale=turn is not Turn.AT_ONCE)
 
 
 def _reissue(state: State, changes: Changes) -> bool:
@@ -107,11 +122,11 @@ def _reissue(state: State, changes: Changes) -> bool:
 def _move(state: State, changes: Changes) -> bool:
     """Carry the session to its new key and leave the mark "moved" under the old one."""
     new_id = state.session_id = state.session_id or state.manager.ids.new()
-    state.enlist(changes, new_id.key)
-    state.moving = False
-    state.changed_id = True
-    store = state.hold or state.manager.store
-    moved = store.move(_known(state), new_id.key, changes)
+    with listing(state, changes, new_id.key):
+        state.moving = False
+        state.changed_id = True
+        store = state.hold or state.manager.store
+        moved = store.move(_known(state), new_id.key, changes)
     if isinstance(moved, Loaded):
         state.manager.stats.count("id_changes")
     return _adopt(state, moved, changes)
@@ -164,6 +179,8 @@ def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
         # It ended or moved meanwhile; the response that did so tells the client.
         state.manager.stats.count(f"late_{outcome.why.value}")
         found = state.manager.store.find(outcome.moved_to) if outcome.why is Absence.MOVED else outcome
+        if isinstance(found, Loaded):
+            see_listed(state, found, changes)
         state.go_on(found if isinstance(found, Loaded) else None)
         state.gone = state.loaded is None
         if state.loaded is not None:
@@ -171,6 +188,7 @@ def _adopt(state: State, outcome: Loaded | Absent, changes: Changes) -> bool:
         else:
             _unlock(state)
         return False
+    see_listed(state, outcome, changes)
     state.go_on(outcome)
     _settled(state, outcome, changes)
     return True

@@ -9,10 +9,11 @@ from typing import TypeVar
 from .attributes import Attributes
 from .commit import Situation, commit, situation_of, tell
 from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
-from .errors import StoreUnavailableError
+from .errors import StoreUnavailableError, TooManySessionsError
 from .guard import Guard, unguarded
 from .ids import SessionId
 from .lines import Turn
+from .listing import listing, see_listed
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
@@ -157,6 +158,8 @@ class Life(State):
     def change_id(self) -> None:
         """Give the session a new id at commit."""
         _ = self.writable
+        if not self.moving:
+            self.former_id = self.session_id
         self.moving = True
         self.session_id = self.manager.ids.new() if self.loaded else self.session_id
 
@@ -171,6 +174,9 @@ class Life(State):
         self._saving = True
         try:
             return commit(self)
+        except TooManySessionsError:
+            self.forgo()
+            raise
         finally:
             self._saving = False
 
@@ -259,12 +265,9 @@ class Life(State):
         loaded = self.loaded
         if loaded is None or not changes:
             return None
-        changes = self.guarded(lambda: self.enlist(changes, loaded.key))
-        hold = self.hold
-        outcome = self.guarded(
-            lambda: hold.decide(attempts, loaded, changes) if hold else attempts.decide(loaded, changes)
-        )
+        outcome = self.guarded(lambda: self._decide_listed(attempts, loaded, changes))
         if isinstance(outcome, Loaded):
+            self.guarded(lambda: see_listed(self, outcome, changes))
             self.go_on(outcome)
             self.attributes.rebase(outcome.record.live, changes)
             return None
@@ -275,6 +278,12 @@ class Life(State):
             return None
         self.manager.stats.count("transaction_retries")
         return outcome
+
+    def _decide_listed(self, attempts: Transaction, loaded: Loaded, changes: Changes) -> Loaded | Absent | Again:
+        with listing(self, changes, loaded.key) as its:
+            if self.hold is not None:
+                return self.hold.decide(attempts, loaded, its)
+            return attempts.decide(loaded, its)
 
     # -- commit ----------------------------------------------------------------------------------------------------
 

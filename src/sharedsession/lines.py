@@ -80,7 +80,7 @@ class Lines:
         with self._guard:
             line.owner = 0
             if not line.waiting:
-                del self._lines[key]
+                self._lines.pop(key, None)  # a child forked in here has none
             line.head.release()
 
 

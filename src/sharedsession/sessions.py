@@ -67,7 +67,8 @@ class Sessions:
         Raises:
             StoreUnavailableError: not all could be ended; those that could are.
         """
-        return self._manager.principals.end_all(principal, keep.principal_session if keep is not None else None)
+        kept = keep.principal_session if keep is not None else None
+        return self._manager.principals.end(principal, lambda session: session != kept)
 
     def invalidate(self, principal: str, handle: str) -> bool:
         """End one of the principal's sessions; return False if it is not there (any more).
@@ -79,11 +80,7 @@ class Sessions:
         Raises:
             StoreUnavailableError: it could not be ended.
         """
-        for session in self._manager.principals.of(principal):
-            if _handle(session) == handle:
-                self._manager.store.end(session)
-                return True
-        return False
+        return self._manager.principals.end(principal, lambda session: f"{session:x}" == handle) > 0
 
     def _show(self, session: Loaded) -> PrincipalSession:
         attributes = Attributes(self._manager.values, session.record.live)

@@ -14,7 +14,7 @@ from .ids import SessionId
 from .lock import LOCK, SessionLock
 from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
-from .principals import PRINCIPAL, Named, named, new_name
+from .principals import LISTED, PRINCIPAL, Named, is_due, named, new_name
 from .record import Changes
 
 T = TypeVar("T")
@@ -85,6 +85,10 @@ class State:
         self.superseded: bool = False
         # The client's id was moved a moment ago: another response is bringing it the new one.
         self.late: bool = False
+        #: The id before `change_id`, as long as that is not saved.
+        self.former_id: SessionId | None = None
+        #: How this request has put the session on a list: principal, storage key, interval.
+        self.listed: tuple[str, str, int] | None = None
 
     @property
     def client(self) -> Client:
@@ -133,7 +137,11 @@ class State:
         own, present = self.writable.own, self.named
         if (present.name if present else None) == principal:
             return
-        own[PRINCIPAL] = new_name(principal, self.manager.clock()).pack() if principal is not None else None
+        if principal is None:
+            own[PRINCIPAL] = None
+            return
+        now = self.manager.clock()
+        own[PRINCIPAL], own[LISTED] = new_name(principal, now, self.loaded).pack(), b"%d" % now
 
     def emptied(self) -> bool:
         """Say whether this request deleted the stored session's last attribute."""
@@ -159,42 +167,24 @@ class State:
             return changes._replace(cookie_only=True)
         return changes
 
-    def enlist(self, changes: Changes, key: str) -> Changes:
-        """Put the session on its principal's list, if that is to be, before the changes are stored under `key`.
-
-        Returns the changes; without the note that it was listed anew where that could not be done now.
-
-        Raises:
-            TooManySessionsError: the principal has as many as it may have.
-            StoreUnavailableError: the list could not be changed.
-        """
-        moves = self.loaded is not None and key != self.loaded.key
-        who = self.named if moves or PRINCIPAL in changes.values else None
-        if who is None:
-            return changes
-        joins = PRINCIPAL in self.attributes.own
-        try:
-            self.manager.principals.enter(who, key, self._interval(changes), joins=joins)
-        except StoreUnavailableError:
-            if joins or moves or changes.interval is not None:
-                raise
-            return changes._replace(values={name: changes.values[name] for name in changes.values if name != PRINCIPAL})
-        return changes
-
-    def _interval(self, changes: Changes) -> int:
-        if changes.interval is not None:
-            return changes.interval
-        return self.loaded.record.max_inactive_interval if self.loaded else self.manager.default_interval
+    def forgo(self) -> None:
+        """Take back what this request changed and has not saved."""
+        if self.loaded is None:
+            self.session_id = None
+        elif self.moving:
+            self.session_id = self.former_id
+        self.moving = self.ensured = False
+        self.start()
 
     def _listed_anew(self, changes: Changes) -> Changes:
         """Have a session that is in use put on its principal's list once an idle life, and when that life changes."""
-        who = self.named
-        if who is None or self.loaded is None or PRINCIPAL in changes.values:
+        if self.loaded is None or LISTED in changes.values or self.named is None:
             return changes
         now = int(self.manager.clock())
-        if changes.interval is None and not who.is_due(now, self.loaded.record.max_inactive_interval):
+        # What does not start the idle time anew (a poller) must not do so by this.
+        if changes.interval is None and not (is_due(self.loaded.record, now) and self._slide()):
             return changes
-        return changes._replace(values={**changes.values, PRINCIPAL: who._replace(listed=now).pack()})
+        return changes._replace(values={**changes.values, LISTED: b"%d" % now})
 
     def take_lock(self, timeout: float | None = None) -> None:
         """Have the session for this request alone from now on; a new one is so anyway.

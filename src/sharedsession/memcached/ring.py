@@ -54,12 +54,13 @@ class Ring:
     def _preference(self, index: int) -> tuple[str, ...]:
         clockwise: dict[str, None] = {}
         seen: set[str] = set()
+        enough = min(len(self._zones), LONGEST_LIST)
         for step in range(len(self._owners)):
             name = self._owners[(index + step) % len(self._owners)]
             clockwise[name] = None
             seen.add(self._zone(name))
             # On until every zone was met: one with few nodes may lie far away.
-            if len(clockwise) >= LONGEST_LIST and len(seen) >= min(self._zone_count, LONGEST_LIST):
+            if len(clockwise) >= enough and len(seen) >= min(self._zone_count, LONGEST_LIST):
                 break
         return tuple(self._spread(clockwise)[:LONGEST_LIST])
 
