@@ -1,0 +1,25 @@
+"""No session at all: what the others' applications cost without one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+
+def build(ports: list[int]) -> WSGIApplication:
+    """Return the application."""
+    return application
+
+
+def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+    """Answer."""
+    return answer(b"untouched", start_response)
+
+
+def answer(body: bytes, start_response: StartResponse) -> list[bytes]:
+    """Answer with the body."""
+    start_response("200 OK", [("Content-Type", "text/plain"), ("Content-Length", str(len(body)))])
+    return [body]
