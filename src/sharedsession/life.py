@@ -158,9 +158,7 @@ class Life(State):
     def change_id(self) -> None:
         """Give the session a new id at commit."""
         _ = self.writable
-        if not self.moving:
-            self.former_id = self.session_id
-        self.moving = True
+        self.leave_id()
         self.session_id = self.manager.ids.new() if self.loaded else self.session_id
 
     def commit(self) -> None:

@@ -110,7 +110,9 @@ class _Line:
     __slots__ = ("head", "owner", "waiting")
 
     def __init__(self, owner: int) -> None:
-        self.head = threading.Lock()
+        self.head: threading.Lock = threading.Lock()
         self.head.acquire()
-        self.owner = owner
-        self.waiting = 0
+        #: The thread at the head; 0: it is being handed over.
+        self.owner: int = owner
+        #: Threads that wait for it.
+        self.waiting: int = 0

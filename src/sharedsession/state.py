@@ -176,6 +176,12 @@ class State:
         self.moving = self.ensured = False
         self.start()
 
+    def leave_id(self) -> None:
+        """Begin to move to a new id."""
+        if not self.moving:
+            self.former_id = self.session_id
+        self.moving = True
+
     def _listed_anew(self, changes: Changes) -> Changes:
         """Have a session that is in use put on its principal's list once an idle life, and when that life changes."""
         if self.loaded is None or LISTED in changes.values or self.named is None:
