@@ -31,6 +31,8 @@ _DEBUG_PAGES = "django.template"
 #: A shorter value may stand in a log by chance.
 _SHORTEST_VALUE = 10
 _VALUES_KEPT = 5000
+#: How deep in containers a value is looked for.
+_DEEPEST = 5
 
 #: What nothing may log: secrets that tests use. Others are added by `guard`.
 _SECRETS: set[str] = {SECRET, STORAGE_SECRET.decode()}
@@ -62,8 +64,10 @@ class Watch:
         if found:
             self._leaks.append(f"{record.name} logged {found}: {text}")
 
-    def remember(self, value: object) -> None:
+    def remember(self, value: object, depth: int = 0) -> None:
         """Take note of what an attribute holds: texts and bytes, inside containers too."""
+        if depth > _DEEPEST:
+            return
         if isinstance(value, bytes):
             value = value.decode("latin-1")
         if isinstance(value, str) and len(value) >= _SHORTEST_VALUE:
@@ -71,10 +75,10 @@ class Watch:
             if len(self._values) > _VALUES_KEPT:
                 self._values.popitem(last=False)
         elif isinstance(value, dict):
-            self.remember([*value, *value.values()])
+            self.remember([*value, *value.values()], depth + 1)
         elif isinstance(value, list | tuple | set | frozenset):
             for item in list(value)[:20]:
-                self.remember(item)
+                self.remember(item, depth + 1)
 
     def take(self) -> list[str]:
         """Return the texts of records that told too much, and forget them."""

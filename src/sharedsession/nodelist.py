@@ -91,8 +91,8 @@ def _parse_node(entry: str) -> NodeConfig:
 
 
 def _parse_address(entry: str, address: str) -> tuple[str, int] | str:
-    if address.startswith("unix:"):
-        path = address.removeprefix("unix:")
+    kind, _, path = address.partition(":")
+    if kind == "unix":
         if not path.startswith("/"):
             raise ConfigError(
                 "nodes", f"{entry!r}: the path of a unix socket is absolute, such as 'n1:unix:/run/mc.sock'"
