@@ -87,6 +87,20 @@ def test_nobody_waits_for_long() -> None:
     assert len(lines) == 0
 
 
+def test_who_waits_goes_on_waiting_while_the_line_moves() -> None:
+    """Patience is for the one at the head: those who come after many quick ones wait longer than for one slow one."""
+    lines = Lines()
+
+    def quick(_: int) -> Turn:
+        with lines.turn("k", lambda: 0.5) as turn:
+            time.sleep(0.05)
+            return turn
+
+    with ThreadPoolExecutor(30) as pool:
+        turns = list(pool.map(quick, range(30)))  # the last one waits for a second and a half
+    assert Turn.IN_VAIN not in turns
+
+
 def test_sessions_do_not_wait_for_each_other() -> None:
     """Each key has a line of its own."""
     lines = Lines()

@@ -45,7 +45,8 @@ class Lines:
 
         Args:
             key: a storage key.
-            patience: returns the seconds to wait at most; called only if there is somebody to wait for.
+            patience: returns the seconds to wait at most for the one at the head, and for the next one then; called
+                only if there is somebody to wait for.
         """
         return Place(self, key, patience)
 
@@ -63,9 +64,12 @@ class Lines:
         return (Turn.WAITED, line) if self._wait(key, line, patience, me) else (Turn.IN_VAIN, None)
 
     def _wait(self, key: str, line: _Line, patience: Callable[[], float], me: int) -> bool:
-        came = False
+        came, before = False, -1
         try:
-            came = line.head.acquire(timeout=min(max(patience(), 0), threading.TIMEOUT_MAX))
+            # On as long as the line moves: many quick ones before us are no reason to go beside it.
+            while not came and before != line.turns:
+                before = line.turns
+                came = line.head.acquire(timeout=min(max(patience(), 0), threading.TIMEOUT_MAX))
         finally:
             with self._guard:
                 line.waiting -= 1
@@ -79,6 +83,7 @@ class Lines:
         """Let the next one go."""
         with self._guard:
             line.owner = 0
+            line.turns += 1
             if not line.waiting:
                 self._lines.pop(key, None)  # a child forked in here has none
             line.head.release()
@@ -107,12 +112,14 @@ class Place:
 class _Line:
     """Those who want one session."""
 
-    __slots__ = ("head", "owner", "waiting")
+    __slots__ = ("head", "owner", "turns", "waiting")
 
     def __init__(self, owner: int) -> None:
         self.head: threading.Lock = threading.Lock()
         self.head.acquire()
         #: The thread at the head; 0: it is being handed over.
         self.owner: int = owner
+        #: Threads that have been at the head and are done.
+        self.turns: int = 0
         #: Threads that wait for it.
         self.waiting: int = 0

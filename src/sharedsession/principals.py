@@ -39,7 +39,7 @@ _MARKS = 256
 #: Seconds for which a session may be listed and not be stored yet, also by clocks that differ.
 _PENDING = 60 + SLACK
 #: Seconds that a change of a list waits for those of its process before it.
-_LINE = 0.25
+_LINE = 0.1
 #: Compare-and-swaps that may be lost to others.
 _ATTEMPTS = 200
 
