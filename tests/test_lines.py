@@ -16,7 +16,7 @@ from sharedsession.lines import Lines, Turn
 LONG = 60.0
 
 
-def never() -> float:
+def never(waited: float) -> float:
     """Fail: there is nobody to wait for."""
     raise AssertionError
 
@@ -46,7 +46,7 @@ def test_one_after_the_other() -> None:
 
     def change(number: int) -> None:
         nonlocal inside, most
-        with lines.turn("k", lambda: LONG):
+        with lines.turn("k", lambda _: LONG):
             inside += 1
             most = max(most, inside)
             time.sleep(0.001)
@@ -64,7 +64,7 @@ def test_who_had_to_wait_is_told() -> None:
         leave = occupied(lines, pool)
         timer = threading.Timer(0.05, leave)
         timer.start()
-        with lines.turn("k", lambda: LONG) as turn:
+        with lines.turn("k", lambda _: LONG) as turn:
             assert turn is Turn.WAITED
         timer.join(LONG)
         with lines.turn("k", never) as turn:
@@ -77,9 +77,9 @@ def test_nobody_waits_for_long() -> None:
     lines = Lines()
     with ThreadPoolExecutor(1) as pool:
         leave = occupied(lines, pool)
-        with lines.turn("k", lambda: 0.01) as turn:
+        with lines.turn("k", lambda _: 0.01) as turn:
             assert turn is Turn.IN_VAIN
-        with lines.turn("k", lambda: -1) as turn:
+        with lines.turn("k", lambda _: -1) as turn:
             assert turn is Turn.IN_VAIN
         leave()
         with lines.turn("k", never) as turn:
@@ -92,7 +92,7 @@ def test_who_waits_goes_on_waiting_while_the_line_moves() -> None:
     lines = Lines()
 
     def quick(_: int) -> Turn:
-        with lines.turn("k", lambda: 0.5) as turn:
+        with lines.turn("k", lambda _: 0.5) as turn:
             time.sleep(0.05)
             return turn
 
@@ -119,7 +119,7 @@ def test_who_is_in_need_not_wait_for_themselves() -> None:
             assert turn is Turn.AT_ONCE
 
         def look() -> Turn:
-            with lines.turn("k", lambda: 0.01) as theirs:
+            with lines.turn("k", lambda _: 0.01) as theirs:
                 return theirs
 
         assert pool.submit(look).result(LONG) is Turn.IN_VAIN
@@ -146,7 +146,7 @@ def test_a_forked_child_waits_for_nobody() -> None:
         leave = occupied(lines, pool)
         child = os.fork()
         if child == 0:
-            with lines.turn("k", lambda: 0.1) as turn:
+            with lines.turn("k", lambda _: 0.1) as turn:
                 os._exit(turn is not Turn.AT_ONCE)
         assert os.waitpid(child, 0)[1] == 0
         leave()

@@ -7,11 +7,20 @@ two hundred; nothing is left to the line but to save that work, so who waits too
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 
 from .forking import renew_after_fork
+
+#: Seconds that a change waits for one of its process before it, and for all of them.
+LINE, LONGEST_LINE = 0.1, 1.0
+
+
+def briefly(waited: float) -> float:
+    """Return how long who has waited for so many seconds waits for the next one; see `Lines.turn`."""
+    return LINE if waited < LONGEST_LINE else 0.0
 
 
 class Turn(Enum):
@@ -38,19 +47,19 @@ class Lines:
         self._lines = {}
         self._guard = threading.Lock()
 
-    def turn(self, key: str, patience: Callable[[], float]) -> Place:
+    def turn(self, key: str, patience: Callable[[float], float]) -> Place:
         """Return a context manager that waits for those who came before with the same key, until its block is left.
 
         It gives the `Turn`. A thread that is at the head already, further out, goes on at once.
 
         Args:
             key: a storage key.
-            patience: returns the seconds to wait at most for the one at the head, and for the next one then; called
-                only if there is somebody to wait for.
+            patience: given the seconds waited so far, returns those to wait at most for the one at the head, and then
+                for the next one; called only if there is somebody to wait for.
         """
         return Place(self, key, patience)
 
-    def enter(self, key: str, patience: Callable[[], float]) -> tuple[Turn, _Line | None]:
+    def enter(self, key: str, patience: Callable[[float], float]) -> tuple[Turn, _Line | None]:
         """Wait for the head of the line; return it, unless one is there already or has waited in vain."""
         me = threading.get_ident()
         with self._guard:
@@ -63,13 +72,13 @@ class Lines:
             line.waiting += 1
         return (Turn.WAITED, line) if self._wait(key, line, patience, me) else (Turn.IN_VAIN, None)
 
-    def _wait(self, key: str, line: _Line, patience: Callable[[], float], me: int) -> bool:
-        came, before = False, -1
+    def _wait(self, key: str, line: _Line, patience: Callable[[float], float], me: int) -> bool:
+        came, before, begun = False, -1, time.monotonic()
         try:
             # On as long as the line moves: many quick ones before us are no reason to go beside it.
             while not came and before != line.turns:
                 before = line.turns
-                came = line.head.acquire(timeout=min(max(patience(), 0), threading.TIMEOUT_MAX))
+                came = line.head.acquire(timeout=_seconds(patience(time.monotonic() - begun)))
         finally:
             with self._guard:
                 line.waiting -= 1
@@ -94,7 +103,7 @@ class Place:
 
     __slots__ = ("_key", "_line", "_lines", "_patience")
 
-    def __init__(self, lines: Lines, key: str, patience: Callable[[], float]) -> None:
+    def __init__(self, lines: Lines, key: str, patience: Callable[[float], float]) -> None:
         self._lines = lines
         self._key = key
         self._patience = patience
@@ -123,3 +132,7 @@ class _Line:
         self.turns: int = 0
         #: Threads that wait for it.
         self.waiting: int = 0
+
+
+def _seconds(patience: float) -> float:
+    return min(max(patience, 0), threading.TIMEOUT_MAX)

@@ -164,7 +164,7 @@ class SessionLock:
         """
         wait = Wait(timeout, self._stats)
         try:
-            with self._waiters.lines.turn(loaded.key, wait.begin) as turn:
+            with self._waiters.lines.turn(loaded.key, lambda _: wait.begin()) as turn:
                 if turn is Turn.IN_VAIN:
                     wait.refuse()
                 return self._acquire(loaded if turn is Turn.AT_ONCE else self._store.glance(loaded.key), wait)

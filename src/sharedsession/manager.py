@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable, Iterable
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
-from .lines import Lines, Place
+from .lines import Lines, Place, briefly
 from .lock import SessionLock, Waiters
 from .memcached.agreement import Agreement
 from .memcached.outcomes import UNKNOWN, Absent, Loaded
@@ -18,9 +17,6 @@ from .record import Changes
 from .stats import Stats
 from .values import ValueCodec
 
-#: Seconds that a change waits for one of its process before it, and for all of them; then the compare-and-swap alone
-#: decides.
-LINE, LONGEST_LINE = 0.1, 1.0
 #: Well-signed ids of one kind that are asked of the store in one request.
 MOST_IDS = 5
 #: Requests over which strays are counted when the balancer should be sticky.
@@ -104,8 +100,7 @@ class Manager:
 
     def turn(self, key: str) -> Place:
         """Return a context manager that lets one after the other of this process change a session; see `Lines.turn`."""
-        until = time.monotonic() + LONGEST_LINE
-        return self.lines.turn(key, lambda: LINE if time.monotonic() < until else 0)
+        return self.lines.turn(key, briefly)
 
     def note_route(self, session_id: SessionId) -> None:
         """Notice a balancer that is not sticky: more than a tenth of the requests arrive with another node's route."""

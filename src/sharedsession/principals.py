@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from .errors import StoreError, StoreUnavailableError, TooManySessionsError
-from .lines import Lines
+from .lines import Lines, briefly
 from .memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
 from .memcached.store import Store
 from .memcached.transaction import Transaction
@@ -38,8 +38,6 @@ _LOOKED_AT = 16
 _MARKS = 256
 #: Seconds for which a session may be listed and not be stored yet, also by clocks that differ.
 _PENDING = 60 + SLACK
-#: Seconds that a change of a list waits for those of its process before it.
-_LINE = 0.1
 #: Compare-and-swaps that may be lost to others.
 _ATTEMPTS = 200
 
@@ -192,7 +190,7 @@ class Principals:
         """
         entry = _Listed(key, principal.session, principal.since, self._now(), interval, seen)
         present, *former = self._keys_of(principal.name)
-        with self.lines.turn(present, lambda: _LINE):
+        with self.lines.turn(present, briefly):
             found = self._open(present, interval)
             displaced = self._enter(principal.name, entry, found, self._read(former), joins=joins)
         return lambda: self._displace(principal.name, displaced)

@@ -51,7 +51,7 @@ class SimLines(Lines):
         self._heads: dict[str, str] = {}
 
     @contextmanager
-    def turn(self, key: str, patience: Callable[[], float]) -> Iterator[Turn]:  # type: ignore[override]
+    def turn(self, key: str, patience: Callable[[float], float]) -> Iterator[Turn]:  # type: ignore[override]
         """Let one after the other go, each when those before are done or have taken all the time."""
         me = self._world.task
         if self._heads.get(key) == me:
@@ -66,9 +66,9 @@ class SimLines(Lines):
             if turn is not Turn.IN_VAIN:
                 del self._heads[key]
 
-    def _sleep(self, key: str, patience: Callable[[], float]) -> Turn:
+    def _sleep(self, key: str, patience: Callable[[float], float]) -> Turn:
         # Half of them wait in vain, so that requests of one process run into each other as those of several do.
-        until = self._world.now + patience() * self._world.random.randrange(2)
+        until = self._world.now + patience(0.0) * self._world.random.randrange(2)
         while key in self._heads:
             if self._world.now >= until:
                 return Turn.IN_VAIN

@@ -11,7 +11,7 @@ import hmac
 import re
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 from ..forking import renew_after_fork
@@ -84,26 +84,17 @@ class Agreement:
 
     def compare(self) -> Difference | None:
         """Ask the nodes what others have left; return how it differs, None if it does not or nothing is there."""
-        for found in self._look().values():
-            if found is not None and (difference := self._difference(found)):
-                return difference
-        return None
+        return self._compare(self._look())
 
     def say(self) -> None:
         """Compare, and log a difference, once."""
-        difference = self.compare()
-        if difference is None:
-            return
-        self._stats.count("secrets_differ")
-        if not self._said:
-            self._said = True
-            logger.error("%s", difference)
+        self._say(self._look())
 
     def leave(self) -> None:
         """Compare, and leave our check value for the others."""
-        self.say()
-        value = f"sharedsession secret 1 {self._values[0]}".encode()
         looked = self._look()
+        self._say(looked)
+        value = f"sharedsession secret 1 {self._values[0]}".encode()
         stale = {node: found for node, found in looked.items() if found is None or found.value != value}
         self._cluster.transport.ask(
             [
@@ -111,6 +102,19 @@ class Agreement:
                 for node, found in stale.items()
             ]
         )
+
+    def _compare(self, looked: Mapping[str, Found | None]) -> Difference | None:
+        differences = (self._difference(found) for found in looked.values() if found is not None)
+        return next((difference for difference in differences if difference is not None), None)
+
+    def _say(self, looked: Mapping[str, Found | None]) -> None:
+        difference = self._compare(looked)
+        if difference is None:
+            return
+        self._stats.count("secrets_differ")
+        if not self._said:
+            self._said = True
+            logger.error("%s", difference)
 
     def _difference(self, found: Found) -> Difference | None:
         left = _LEFT.fullmatch(found.value)
