@@ -22,6 +22,7 @@ from sharedsession import ConfigError, SessionConfig
 from sharedsession.assembly import Parts, assemble
 from sharedsession.memcached.commands import Answer, Command, Put, Transport
 from sharedsession.memcached.dump import Listing, list_keys
+from sharedsession.memcached.move import move
 from sharedsession.memcached.outcomes import Absence, Absent
 from sharedsession.memcached.store import Store
 from sharedsession.memcached.sweep import Swept, sweep
@@ -94,7 +95,7 @@ class Town:
             store.end(loaded(store.load(key)))
         self.moved = {self._created(store): new_key() for _ in range(sessions // 4)}
         for key, target in self.moved.items():
-            loaded(store.move(loaded(store.load(key)), target, changes(moved=b"1")))
+            loaded(move(store, loaded(store.load(key)), target, changes(moved=b"1")))
         self.keys = [*self.live, *self.ended, *self.moved, *self.moved.values()]
 
     def _created(self, store: Store) -> str:
@@ -279,7 +280,7 @@ def test_what_was_written_under_an_old_id_is_carried(
     key = next(key for key in iter(new_key, "") if everywhere.cluster.ring.nodes_for(key)[0] != "n3")
     target = new_key()
     everywhere.store.create(key, changes(a=b"1"), INTERVAL)
-    staying.store.move(loaded(staying.store.load(key)), target, changes())
+    move(staying.store, loaded(staying.store.load(key)), target, changes())
     alone(3).commit(loaded(alone(3).load(key)), changes(late=b"1"))
     assert swept(nodes, "n3").carried == 1
     nodes[2].kill()

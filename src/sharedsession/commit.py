@@ -10,6 +10,7 @@ from .dialogue import NOTHING, Tell, Update
 from .errors import HeadersSentError, StoreError, StoreUnavailableError
 from .lines import Turn
 from .listing import listing, see_listed
+from .memcached.move import move
 from .memcached.outcomes import Absence, Absent, Loaded
 from .principals import LISTED
 from .record import Changes
@@ -125,8 +126,10 @@ def _move(state: State, changes: Changes) -> bool:
     with listing(state, changes, new_id.key):
         state.moving = False
         state.changed_id = True
-        store = state.hold or state.manager.store
-        moved = store.move(_known(state), new_id.key, changes)
+        if state.hold is not None:
+            moved = state.hold.move(_known(state), new_id.key, changes)
+        else:
+            moved = move(state.manager.store, _known(state), new_id.key, changes)
     if isinstance(moved, Loaded):
         state.manager.stats.count("id_changes")
     return _adopt(state, moved, changes)

@@ -18,6 +18,7 @@ from typing import NamedTuple, NoReturn, TypeVar
 from .errors import SessionLockedError, StoreError
 from .forking import renew_after_fork
 from .lines import Lines, Turn
+from .memcached.move import move
 from .memcached.outcomes import Absence, Absent, Loaded
 from .memcached.store import Store
 from .memcached.transaction import Again, Transaction
@@ -232,9 +233,9 @@ class SessionLock:
         return self._after(attempts.decide(loaded, self._keeping(changes)), changes)
 
     def move(self, loaded: Loaded, new_key: str, changes: Changes) -> Loaded | Absent:
-        """Do what `Store.move` does, if the lock is still ours; same errors as `commit`."""
+        """Do what `move.move` does, if the lock is still ours; same errors as `commit`."""
         self._refuse_lost(loaded.record)
-        outcome = self._store.move(loaded, new_key, self._keeping(changes), self._refuse_lost)
+        outcome = move(self._store, loaded, new_key, self._keeping(changes), self._refuse_lost)
         if isinstance(outcome, Absent) and outcome.why is Absence.MOVED:
             target = self._store.find(outcome.moved_to)
             if isinstance(target, Loaded):

@@ -16,6 +16,7 @@ from sharedsession.ids import IdFactory
 from sharedsession.life import Life
 from sharedsession.manager import Manager
 from sharedsession.memcached.commands import Answer, Command, Transport
+from sharedsession.memcached.move import move
 from sharedsession.memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
 from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again
@@ -81,7 +82,7 @@ def live(rig: Rig, key: str) -> dict[str, bytes]:
 def lives(rig: Rig, key: str) -> list[int]:
     """Return the remaining life in seconds of each copy; there must be as many as there should be."""
     remaining = rig.remaining(key)
-    assert len(remaining) == rig.store._cluster.copies
+    assert len(remaining) == rig.store.cluster.copies
     return list(remaining.values())
 
 
@@ -151,7 +152,7 @@ class Counting:
 def test_a_read_is_one_round_trip_and_a_write_one_more(rig: Rig) -> None:
     """Loading, with its sliding expiry, is one trip; so are creating and committing."""
     counting = Counting(rig.transport)
-    store = Store(replace(rig.store._cluster, transport=counting), INTERVAL)
+    store = Store(replace(rig.store.cluster, transport=counting), INTERVAL)
     key = rig.key()
     trips = []
     store.create(key, changes(a=b"1"), INTERVAL)
@@ -318,7 +319,7 @@ def test_no_way_leads_back_from_the_end(rig: Rig) -> None:
     slow = [load(rig, key) for _ in range(3)]
     rig.store.end(load(rig, key))
     assert decide(rig, slow[0], changes(b=b"2")) == Absent(Absence.ENDED)
-    assert rig.store.move(slow[1], new_key, changes(b=b"2")) == Absent(Absence.ENDED)
+    assert move(rig.store, slow[1], new_key, changes(b=b"2")) == Absent(Absence.ENDED)
     rig.store.end(slow[2])
     assert rig.store.load(key) == Absent(Absence.ENDED)
     assert isinstance(rig.store.load(new_key), Absent)
@@ -366,10 +367,10 @@ def test_the_tombstone_of_an_eternal_session_is_nearly_eternal(rig: Rig) -> None
 # -- move --------------------------------------------------------------------------------------------------------------
 
 
-def move(rig: Rig, key: str, **values: bytes) -> str:
+def carried_off(rig: Rig, key: str, **values: bytes) -> str:
     """Move a session; return its new key."""
     new_key = rig.key()
-    target = loaded(rig.store.move(load(rig, key), new_key, changes(values)))
+    target = loaded(move(rig.store, load(rig, key), new_key, changes(values)))
     assert target.key == new_key
     return new_key
 
@@ -378,7 +379,7 @@ def test_a_moved_session_is_under_its_new_key_only(rig: Rig) -> None:
     """The data and the mover's changes are under the new key; the old one says where to and that it was just now."""
     key = create(rig, 500, a=b"1")
     created = load(rig, key).record.created
-    new_key = move(rig, key, user=b"me")
+    new_key = carried_off(rig, key, user=b"me")
     assert rig.store.load(key) == Absent(Absence.MOVED, new_key, recently=True)
     session = load(rig, new_key)
     assert session.record.live == {"a": b"1", "user": b"me"}
@@ -388,7 +389,7 @@ def test_a_moved_session_is_under_its_new_key_only(rig: Rig) -> None:
 def test_the_mark_of_a_move_is_recent_for_half_a_minute(rig: Rig) -> None:
     """After the grace period the old id is just another dead id."""
     key = create(rig)
-    new_key = move(rig, key)
+    new_key = carried_off(rig, key)
     rig.clock.ahead += MOVE_GRACE - 2
     assert rig.store.load(key) == Absent(Absence.MOVED, new_key, recently=True)
     rig.clock.ahead += 3
@@ -400,7 +401,7 @@ def test_a_late_commit_follows_the_move(rig: Rig, late: int) -> None:
     """What a request that had loaded the old key commits afterwards is found under the new one."""
     key = create(rig, a=b"1")
     slow = load(rig, key)
-    new_key = move(rig, key, user=b"me")
+    new_key = carried_off(rig, key, user=b"me")
     rig.clock.ahead += late
     outcome = rig.store.commit(slow, changes(b=b"2"))
     assert isinstance(outcome, Absent)
@@ -416,7 +417,7 @@ def test_what_the_mover_sets_outranks_late_commits(rig: Rig, late: int) -> None:
     mover = load(rig, key)
     rig.store.commit(early, changes(user=b"early"))
     new_key = rig.key()
-    loaded(rig.store.move(mover, new_key, changes(user=b"me")))
+    loaded(move(rig.store, mover, new_key, changes(user=b"me")))
     rig.clock.ahead += late
     rig.store.commit(slow, changes(user=b"slow"))
     assert live(rig, new_key) == {"user": b"me"}
@@ -427,13 +428,13 @@ def test_a_move_takes_along_what_was_written_since_its_load(rig: Rig) -> None:
     key = create(rig)
     mover = load(rig, key)
     rig.store.commit(load(rig, key), changes(a=b"1"))
-    target = loaded(rig.store.move(mover, rig.key(), changes(user=b"me")))
+    target = loaded(move(rig.store, mover, rig.key(), changes(user=b"me")))
     assert live(rig, target.key) == target.record.live == {"a": b"1", "user": b"me"}
 
 
 def test_what_move_returns_can_be_committed_to(rig: Rig) -> None:
     """The mover goes on with what it was given."""
-    target = loaded(rig.store.move(load(rig, create(rig, a=b"1")), rig.key(), changes()))
+    target = loaded(move(rig.store, load(rig, create(rig, a=b"1")), rig.key(), changes()))
     rig.store.commit(target, changes(b=b"2"))
     assert live(rig, target.key) == {"a": b"1", "b": b"2"}
 
@@ -443,7 +444,7 @@ def test_a_late_end_under_the_old_key_ends_the_session(rig: Rig, late: int) -> N
     """A log-out that arrives with the old id logs out."""
     key = create(rig, a=b"1")
     slow = load(rig, key)
-    new_key = move(rig, key)
+    new_key = carried_off(rig, key)
     rig.clock.ahead += late
     rig.store.end(slow)
     assert rig.store.load(new_key) == Absent(Absence.ENDED)
@@ -455,8 +456,8 @@ def test_of_two_moves_one_wins(rig: Rig) -> None:
     key = create(rig, a=b"1")
     first, second = load(rig, key), load(rig, key)
     winner, loser = rig.key(), rig.key()
-    loaded(rig.store.move(first, winner, changes(b=b"2")))
-    outcome = rig.store.move(second, loser, changes(c=b"3"))
+    loaded(move(rig.store, first, winner, changes(b=b"2")))
+    outcome = move(rig.store, second, loser, changes(c=b"3"))
     assert outcome == Absent(Absence.MOVED, winner, recently=True)
     assert live(rig, winner) == {"a": b"1", "b": b"2", "c": b"3"}
     assert isinstance(rig.store.load(loser), Absent)
@@ -468,7 +469,7 @@ def test_moves_by_threads_leave_one_session(rig: Rig) -> None:
     key = create(rig, a=b"1")
     sources = [load(rig, key) for _ in range(THREADS)]
     keys = [rig.key() for _ in range(THREADS)]
-    run_threads(lambda number: rig.store.move(sources[number], keys[number], changes({f"b{number}": b"2"})))
+    run_threads(lambda number: move(rig.store, sources[number], keys[number], changes({f"b{number}": b"2"})))
     winners = [new_key for new_key in keys if isinstance(rig.store.load(new_key), Loaded)]
     assert len(winners) == 1
     assert live(rig, winners[0]) == {"a": b"1"} | {f"b{number}": b"2" for number in range(THREADS)}
@@ -485,7 +486,7 @@ def test_commits_by_threads_during_a_move_are_not_lost(rig: Rig) -> None:
 
     def work(number: int) -> None:
         if number == 0:
-            rig.store.move(mover, new_key, changes(user=b"me"))
+            move(rig.store, mover, new_key, changes(user=b"me"))
         else:
             rig.store.commit(sources[number], changes({f"a{number}": b"1"}))
 
@@ -497,7 +498,7 @@ def test_a_session_can_move_many_times(rig: Rig) -> None:
     """A commit from before several moves still finds the session."""
     key = create(rig, a=b"1")
     slow = load(rig, key)
-    newest = move(rig, move(rig, move(rig, key)))
+    newest = carried_off(rig, carried_off(rig, carried_off(rig, key)))
     rig.store.commit(slow, changes(b=b"2"))
     assert live(rig, newest) == {"a": b"1", "b": b"2"}
 
@@ -506,7 +507,7 @@ def test_a_late_end_finds_the_session_behind_many_moves(rig: Rig) -> None:
     """A log-out with an id from before several moves logs out all the same."""
     key = create(rig, a=b"1")
     slow = load(rig, key)
-    newest = move(rig, move(rig, move(rig, key)))
+    newest = carried_off(rig, carried_off(rig, carried_off(rig, key)))
     rig.store.end(slow)
     assert rig.store.load(newest) == Absent(Absence.ENDED)
 
@@ -545,7 +546,7 @@ def test_a_decision_on_a_moved_session_is_made_anew_where_it_is(rig: Rig) -> Non
     """A transaction on an old key does nothing there, and goes on under the newest one."""
     key = create(rig, n=b"1")
     slow = load(rig, key)
-    new_key = move(rig, move(rig, key))
+    new_key = carried_off(rig, carried_off(rig, key))
     again = decide(rig, slow, changes(n=b"2"))
     assert isinstance(again, Again)
     assert loaded(again.loaded).key == new_key
@@ -701,7 +702,7 @@ def test_the_last_access_is_right_near_the_end_of_the_longest_lifetime(make_rig:
 def test_a_session_of_another_secret_is_unknown(rig: Rig) -> None:
     """A record signed with a key that is not ours is no session."""
     key = create(rig, a=b"1")
-    stranger = replace(rig.store._cluster, codec=RecordCodec((b"another secret, 32 bytes long...",), PREFIX))
+    stranger = replace(rig.store.cluster, codec=RecordCodec((b"another secret, 32 bytes long...",), PREFIX))
     assert Store(stranger, INTERVAL).load(key) == UNKNOWN
 
 
@@ -710,5 +711,5 @@ def test_locate_names_the_nodes_that_hold_it(rig: Rig) -> None:
     key = create(rig, a=b"1")
     location = rig.store.locate(key)
     assert set(location.copies) == set(rig.remaining(key))
-    assert location.copies == rig.ring.nodes_for(key)[: rig.store._cluster.copies]
+    assert location.copies == rig.ring.nodes_for(key)[: rig.store.cluster.copies]
     assert 0 <= location.point < 1

@@ -16,6 +16,7 @@ from sharedsession.codec import RecordCodec
 from sharedsession.errors import SessionTooLargeError, StoreUnavailableError
 from sharedsession.memcached.commands import Answer, Command, Transport
 from sharedsession.memcached.health import ProbedHealth
+from sharedsession.memcached.move import move
 from sharedsession.memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
 from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
@@ -164,7 +165,7 @@ def test_log_out_and_log_in_work_while_a_node_is_away(rig: Rig, key: str, victim
     if verb == "end":
         rig.store.end(session)
     else:
-        loaded(rig.store.move(session, new_key, changes(b=b"2")))
+        loaded(move(rig.store, session, new_key, changes(b=b"2")))
     wanted = Absent(Absence.ENDED) if verb == "end" else Absent(Absence.MOVED, new_key, recently=True)
     assert rig.store.load(key) == wanted
     rig.servers[victim].start()
@@ -241,7 +242,7 @@ def test_a_live_copy_that_returns_after_a_move_stays_moved(rig: Rig, key: str, v
     """A node that slept through the log-in does not bring the old id back to life."""
     rig.servers[victim].hang()
     new_key = rig.key(ORDER)
-    loaded(rig.store.move(loaded(rig.store.load(key)), new_key, changes(user=b"me")))
+    loaded(move(rig.store, loaded(rig.store.load(key)), new_key, changes(user=b"me")))
     rig.servers[victim].resume()
     wait_until_up(rig, victim)
     assert rig.store.load(key) == Absent(Absence.MOVED, new_key, recently=True)
@@ -570,7 +571,7 @@ def test_a_transaction_or_move_too_large_changes_nothing(rig: Rig, key: str) -> 
     with pytest.raises(SessionTooLargeError):
         decide(rig, loaded(rig.store.load(key)), large)
     with pytest.raises(SessionTooLargeError):
-        rig.store.move(loaded(rig.store.load(key)), rig.key(), large)
+        move(rig.store, loaded(rig.store.load(key)), rig.key(), large)
     assert live(rig, key) == {"a": b"1"}
 
 
@@ -739,7 +740,7 @@ class Hooked:
 
 def hooked(rig: Rig, before: Callable[[int], object]) -> Store:
     """Return the rig's store with a hook ahead of every trip."""
-    return Store(replace(rig.store._cluster, transport=Hooked(rig.transport, before)), INTERVAL)
+    return Store(replace(rig.store.cluster, transport=Hooked(rig.transport, before)), INTERVAL)
 
 
 def test_a_new_epoch_does_not_forget_what_was_acknowledged_meanwhile(rig: Rig, key: str) -> None:
@@ -764,7 +765,7 @@ def test_a_new_epoch_does_not_forget_what_was_acknowledged_meanwhile(rig: Rig, k
 
     session = loaded(rig.store.load(key))
     transaction = Transaction(hooked(rig, before_decider), int(rig.clock()))
-    session.copies._cluster = transaction._store._cluster
+    session.copies._cluster = transaction._store.cluster
     outcome = transaction.decide(session, changes(a=b"2"))
     has_spread.set()
     reader.join(10)

@@ -71,6 +71,11 @@ class Place:
         """Let a fault last a while: at times long enough to be noticed by all, at times by none."""
         self.network.world.sleep(self.random.choice([0.0, 0.02, 0.2, 0.7, 2.0, 4.0]) * self.random.uniform(0.5, 1.5))
 
+    def calm(self) -> None:
+        """Wait until every request that has begun has ended: a node list is changed again long after the last time."""
+        begun = {name for process in self.processes for name in process.busy}
+        self.network.world.sleep_until(lambda: not any(begun & process.busy for process in self.processes))
+
 
 Fault = Callable[[Place], None]
 
@@ -172,6 +177,13 @@ def node_removed(place: Place) -> None:
         _roll(place, [name for name in place.nodes if name != gone])
 
 
+def nodes_replaced(place: Place) -> None:
+    """Two nodes join, one after the other, then one leaves: the first copies may come to lie where none was."""
+    for change in (node_added, node_added, node_removed):
+        place.calm()
+        change(place)
+
+
 def _roll(place: Place, nodes: list[str]) -> None:
     for process in place.random.sample(place.processes, len(place.processes)):
         place.network.world.trace("LIST", process.name, nodes)
@@ -193,5 +205,6 @@ FAULTS: dict[str, Fault] = {
         cut_off,
         node_added,
         node_removed,
+        nodes_replaced,
     )
 }

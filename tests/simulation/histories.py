@@ -301,6 +301,27 @@ def _clear_in_two_steps(script: Script, *steps: Step) -> None:
     script.finish()
 
 
+def decider_is_not_among_the_first(script: Script) -> None:
+    """Two nodes have joined before the copies that the session had; one process has not heard of the second yet.
+
+    It writes where the other one's transaction does not look first.
+    """
+    script.log_in()
+    nearer, nearest = script.join_before(), script.join_before()
+    script.tell("p1", nearer)
+    script.do("move over", "p1")
+    script.tell("p2", nearer)
+    script.do("move over too", "p2")
+    script.tell("p1", nearest)
+    script.do("move on", "p1")
+    script.rule("append", nearest, there=0.1)
+    script.start("append", "p1", Request.append)
+    script.sleep(0.02)
+    script.do("write", "p2", put("y"), Request.append)
+    script.finish()
+    script.tell("p2", nearest)
+
+
 # -- with the lock ---------------------------------------------------------------------------------------------------
 
 

@@ -7,10 +7,12 @@ from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 from unittest import mock
 
+from sharedsession import lock
 from sharedsession.lock import SessionLock, Waiters
 from sharedsession.memcached import copies, node, settle, store
 from sharedsession.memcached.commands import Answer, Put
 from sharedsession.memcached.copies import Cluster, Copies
+from sharedsession.memcached.move import move
 from sharedsession.memcached.outcomes import Loaded
 from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
@@ -90,7 +92,7 @@ def tokens_outlive_connections() -> AbstractContextManager[None]:
 
 def older_record_with_fresh_token() -> AbstractContextManager[None]:
     """What was read first is written with the tokens of what was read again."""
-    fresh = Store._fresh
+    fresh = Store.fresh
 
     def broken(self: Store, loaded: Loaded, *, stale: bool = False) -> object:
         found = fresh(self, loaded, stale=stale)
@@ -100,7 +102,7 @@ def older_record_with_fresh_token() -> AbstractContextManager[None]:
             found.copies._bytes.clear()
         return found
 
-    return _patched((Store, "_fresh", broken))
+    return _patched((Store, "fresh", broken))
 
 
 def repaired_before_compared() -> AbstractContextManager[None]:
@@ -139,12 +141,12 @@ def first_copy_is_enough() -> AbstractContextManager[None]:
 
 def move_carries_nothing() -> AbstractContextManager[None]:
     """`change_id` does not look at what was written to the old record meanwhile."""
-    return _patched((Store, "_carry", lambda *_: None))
+    return _patched((Store, "carry", lambda *_: None))
 
 
 def late_changes_do_not_follow() -> AbstractContextManager[None]:
     """What a request writes to a session that has moved is dropped."""
-    return _patched((Store, "_follow", lambda self, absent, *_: absent))
+    return _patched((Store, "follow", lambda self, absent, *_: absent))
 
 
 def returned_node_is_trusted() -> AbstractContextManager[None]:
@@ -171,8 +173,7 @@ def locked_commit_merges() -> AbstractContextManager[None]:
 
 def locked_move_is_not_guarded() -> AbstractContextManager[None]:
     """A change of id under the lock looks who has it when it begins, but not when it is decided."""
-    move = Store.move
-    return _patched((Store, "move", lambda self, loaded, key, changes, _=None: move(self, loaded, key, changes)))
+    return _patched((lock, "move", lambda store, loaded, key, changes, _: move(store, loaded, key, changes)))
 
 
 def lock_is_taken_at_once() -> AbstractContextManager[None]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -11,7 +12,7 @@ from sharedsession.memcached.commands import Command, Put
 from .checker import violations
 from .journal import Journal
 from .network import Flight, Network, installed
-from .process import IDS, Process, Settings
+from .process import IDS, Process, Settings, ring_of
 from .request import Client, Request, Step
 from .world import World
 
@@ -142,6 +143,18 @@ class Script:
         Rules are used up in order.
         """
         self.weather.rules.append(Rule(request, node, self.key, kind, there, back))
+
+    def join_before(self) -> str:
+        """Add a node that comes first for the session's key, before all that are there; no process knows it yet."""
+        present = tuple(self.network.nodes)
+        names = (f"m{number}" for number in itertools.count(len(present)))
+        name = next(name for name in names if ring_of((*present, name)).nodes_for(self.key)[0] == name)
+        self.network.add(name)
+        return name
+
+    def tell(self, process: str, node: str) -> None:
+        """Put a node on a process's list."""
+        self.processes[process].restart([*self.processes[process].nodes, node])
 
     def kill(self, node: str) -> None:
         """Kill a node and start it again, empty."""

@@ -178,6 +178,13 @@ class Copies:
                 return candidates[0]
         return None
 
+    def consult(self, node: str) -> None:
+        """Ask a node that is not among the first as well. One that holds nothing counts as not asked."""
+        if node in self.candidates():
+            self._ask([node], None)
+            if not self.readable(node):
+                self._tokens.pop(node, None)
+
     def strangers(self) -> list[str]:
         """Return the healthy nodes of the preference list that have not been asked."""
         return [node for node in self._preference if node not in self._tokens and self._cluster.health.is_up(node)]

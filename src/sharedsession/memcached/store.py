@@ -7,16 +7,15 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
-from ..errors import StoreUnavailableError
 from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from ..stats import logger
-from .commands import Delete, Refused, Stored
+from .commands import Delete
 from .copies import Cluster, Copies, Standing, read_together
 from .outcomes import UNKNOWN, Absence, Absent, Authority, Loaded, Location
 from .ring import key_position
-from .settle import ATTEMPTS, Change, random_step, repair, settle
+from .settle import Change, random_step, repair, settle
 
 #: Seconds after which what was loaded is too old to be written over without loading again.
 STALE_AFTER = 60
@@ -33,7 +32,8 @@ class Store:
     """
 
     def __init__(self, cluster: Cluster, default_interval: int) -> None:
-        self._cluster = cluster
+        #: The nodes and how to speak with them.
+        self.cluster = cluster
         self._default_interval = default_interval
 
     # -- load and create -------------------------------------------------------------------------------------------
@@ -58,11 +58,11 @@ class Store:
             StoreUnavailableError: as for `load`, when it comes to the key in question.
         """
         asked = life(self._default_interval) if slide else None
-        each = [Copies(self._cluster, key) for key in keys]
+        each = [Copies(self.cluster, key) for key in keys]
         together = len(each) > 1
         if together:
             # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
-            read_together(self._cluster, each)
+            read_together(self.cluster, each)
         for copies in each:
             yield self._load(copies, asked, touched=not together, mends=mends)
 
@@ -74,11 +74,11 @@ class Store:
             self.rescue(copies.live(), record)
         keeps = asked is None and not record.state
         if mends or record.state or not all(copies.readable(node) for node in copies.current()):
-            record = repair(self._cluster, copies, record, max(copies.remaining, 1) if keeps else None)
-        ttl = self._cluster.ttl(record)
+            record = repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
+        ttl = self.cluster.ttl(record)
         if asked is not None and (ttl != asked or not touched):
             copies.prolong(ttl)
-        return self.absent(record) if record.state else Loaded(record, copies, self._cluster.clock())
+        return self.absent(record) if record.state else Loaded(record, copies, self.cluster.clock())
 
     def glance(self, key: str) -> Loaded | Absent:
         """Do what `find` does, but leave copies that merely differ as they are: for those who look again and again.
@@ -111,11 +111,11 @@ class Store:
 
         It was written by one who could not reach the copies that had the mark already.
         """
-        if left is None or _is_void(left, mark):
+        if left is None or is_void(left, mark):
             return
         target = self.find(mark.moved_to)
         if isinstance(target, Loaded):
-            self._carry(left, target, lambda base: base)
+            self.carry(left, target, lambda base: base)
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
         """Store a new session; nobody can have used its key before.
@@ -123,12 +123,12 @@ class Store:
         Raises:
             StoreUnavailableError, SessionTooLargeError: it was not stored.
         """
-        copies = Copies(self._cluster, key)
+        copies = Copies(self.cluster, key)
         copies.assume_empty()
         decider = (1, next(iter(copies.current()), ""))
-        blank = Record(self._now(), (interval, 1, 0), life(interval), decider=decider)
-        record = settle(self._cluster, copies, blank, self.adding(changes, self.stamp(blank)))
-        return Loaded(record, copies, self._cluster.clock())
+        blank = Record(self.now(), (interval, 1, 0), life(interval), decider=decider)
+        record = settle(self.cluster, copies, blank, self.adding(changes, self.stamp(blank)))
+        return Loaded(record, copies, self.cluster.clock())
 
     def locate(self, key: str) -> Location:
         """Say where the record of a key lies now.
@@ -136,7 +136,7 @@ class Store:
         Raises:
             StoreUnavailableError: no node that could know has answered.
         """
-        copies = Copies(self._cluster, key)
+        copies = Copies(self.cluster, key)
         copies.read(None)
         return Location(key_position(key), tuple(node for node in copies.current() if copies.readable(node)))
 
@@ -158,15 +158,15 @@ class Store:
         return self._commit(loaded, changes, self.stamp(loaded.record), stale=stale)
 
     def _commit(self, loaded: Loaded, changes: Changes, stamp: Stamp, *, stale: bool = False) -> Loaded | Absent:
-        fresh = self._fresh(loaded, stale=stale)
+        fresh = self.fresh(loaded, stale=stale)
         if isinstance(fresh, Absent):
-            return self._follow(fresh, changes, stamp)
-        record = settle(self._cluster, fresh.copies, fresh.record, self._noticing(loaded.record, changes, stamp))
+            return self.follow(fresh, changes, stamp)
+        record = settle(self.cluster, fresh.copies, fresh.record, self._noticing(loaded.record, changes, stamp))
         if record.state:
-            return self._follow(self.absent(record), changes, stamp)
-        return Loaded(record, fresh.copies, self._cluster.clock())
+            return self.follow(self.absent(record), changes, stamp)
+        return Loaded(record, fresh.copies, self.cluster.clock())
 
-    # -- end and move ----------------------------------------------------------------------------------------------
+    # -- end -----------------------------------------------------------------------------------------------------
 
     def end(self, loaded: Loaded) -> None:
         """End a session for good: a tombstone on every copy outlives whatever could bring it back.
@@ -174,22 +174,23 @@ class Store:
         Raises:
             StoreUnavailableError: fewer copies than required have taken the tombstone.
         """
-        fresh = self._fresh(loaded)
+        fresh = self.fresh(loaded)
         if isinstance(fresh, Absent):
             self._end_moved(fresh)
             return
-        self._bury(fresh)
+        self.bury(fresh)
 
-    def _bury(self, loaded: Loaded) -> None:
+    def bury(self, loaded: Loaded) -> None:
+        """Put the mark "ended" on every copy of a record that was just read."""
         moved_to = ""
 
         def ended(base: Record) -> Record:
             nonlocal moved_to
             moved_to = base.moved_to or moved_to
-            return base if base.state is State.ENDED else tombstone(base, State.ENDED, self._now())
+            return base if base.state is State.ENDED else tombstone(base, State.ENDED, self.now())
 
-        settle(self._cluster, loaded.copies, loaded.record, ended, nodes=loaded.copies.known())
-        self._cluster.transport.ask([(node, Delete(loaded.key)) for node in loaded.copies.strangers()])
+        settle(self.cluster, loaded.copies, loaded.record, ended, nodes=loaded.copies.known())
+        self.cluster.transport.ask([(node, Delete(loaded.key)) for node in loaded.copies.strangers()])
         if moved_to:
             self._end_moved(Absent(Absence.MOVED, moved_to))
 
@@ -199,91 +200,11 @@ class Store:
         if isinstance(target, Loaded):
             self.end(target)
 
-    def move(
-        self, loaded: Loaded, new_key: str, changes: Changes, guard: Callable[[Record], None] | None = None
-    ) -> Loaded | Absent:
-        """Carry a session to a new key: the new record first, then the mark "moved" in place of the old one.
-
-        `Absent` means that another request moved or ended the session first; a mover's changes follow it.
-
-        Args:
-            loaded: the session as last read.
-            new_key: its new storage key.
-            changes: what the mover sets.
-            guard: called with what is about to be replaced; may raise. Changes of a guarded move do not follow.
-
-        Raises:
-            StoreUnavailableError, SessionTooLargeError: the session is still under its old key.
-        """
-        stamp = self.stamp(loaded.record)
-        fresh = self._fresh(loaded)
-        if isinstance(fresh, Absent):
-            return fresh if guard else self._follow(fresh, changes, stamp)
-        mover = self._moving(changes, stamp.writer)
-        target = self._open_target(fresh, new_key, mover)
-        if target.record.state:
-            return self.absent(target.record)  # ended before it began: all sessions of its principal were
-        lost = self._close_source(fresh, target, mover, guard)
-        if lost is not None:
-            self._bury(target)
-            return lost if guard else self._follow(lost, changes, stamp)
-        return target
-
-    def _moving(self, changes: Changes, writer: int) -> Change:
-        """What the mover sets (a log-in) outranks whatever stands there and every request in flight."""
-        now = self._now()
-        return lambda base: (
-            base if base.state else apply(base, changes, Stamp(base.version + 2, writer, base.cleared), now)
-        )
-
-    def _open_target(self, source: Loaded, new_key: str, mover: Change) -> Loaded:
-        copies = Copies(self._cluster, new_key)
-        copies.assume_empty()
-        blank = new_epoch(source.record, next(iter(copies.current()), ""), random_step())
-        return Loaded(settle(self._cluster, copies, blank, mover), copies, self._cluster.clock())
-
-    def _close_source(
-        self, source: Loaded, target: Loaded, mover: Change, guard: Callable[[Record], None] | None
-    ) -> Absent | None:
-        """Put "moved" on the old key: decided as transactions are, and only over what the new record contains."""
-        for _ in range(ATTEMPTS):
-            standing = source.copies.merged(source.record)
-            if standing.state:
-                return self._lost(standing, target)
-            authority = self.authority(source, standing)
-            if authority is not None:
-                if guard is not None:
-                    guard(authority.base)
-                self._carry(authority.base, target, mover)
-                mark = tombstone(authority.base, State.MOVED, self._now(), target.key)
-                answer = source.copies.write_one(authority.node, mark)
-                if isinstance(answer, Stored):
-                    return self._mark_others(source, authority.node, mark, target, mover)
-                if isinstance(answer, Refused):
-                    continue  # without room: out of the running, another copy decides
-            found = self.load(source.key, slide=False)
-            if isinstance(found, Absent):
-                # Its own mark, when the answer to it was lost.
-                return None if found.moved_to == target.key else found
-            source = found
-        raise StoreUnavailableError("the session could not be moved: others kept changing it")
-
-    def _mark_others(self, source: Loaded, node: str, mark: Record, target: Loaded, mover: Change) -> Absent | None:
-        def carry(found: Record) -> None:
-            if not found.state and not _is_void(found, mark):
-                self._carry(found, target, mover)
-
-        settled = settle(self._cluster, source.copies, mark, lambda base: base, taken=[node], on_read=carry)
-        return self._lost(settled, target)
-
-    def _lost(self, settled: Record, target: Loaded) -> Absent | None:
-        return None if settled.moved_to == target.key else self.absent(settled)
-
-    def _carry(self, found: Record, target: Loaded, mover: Change) -> None:
+    def carry(self, found: Record, target: Loaded, mover: Change) -> None:
         """Make the new record contain what was written to the old one since it was read."""
         carried = found._replace(decider=target.record.decider)
         if merge(carried, target.record) != target.record:
-            target.record = settle(self._cluster, target.copies, merge(carried, target.record), mover)
+            target.record = settle(self.cluster, target.copies, merge(carried, target.record), mover)
 
     def spread(self, loaded: Loaded, authority: Authority, record: Record) -> Record:
         """Bring the other copies to what the deciding one took; return the record that stands.
@@ -291,13 +212,22 @@ class Store:
         Raises:
             StoreUnavailableError: fewer copies than required have it.
         """
-        return settle(self._cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
+        return settle(self.cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
 
     def pause(self, attempt: int) -> None:
         """Wait a little before trying again."""
-        self._cluster.pause(attempt)
+        self.cluster.pause(attempt)
 
     # -- who decides -----------------------------------------------------------------------------------------------
+
+    def standing(self, loaded: Loaded) -> Record:
+        """Return what all copies say together, that of the deciding node included.
+
+        While node lists change it may not be among the first any more. It decides nevertheless: those who have not
+        heard of the change write there, and not where another would take over.
+        """
+        loaded.copies.consult(loaded.record.decider[1])
+        return loaded.copies.merged(loaded.record)
 
     def authority(self, loaded: Loaded, standing: Record) -> Authority | None:
         """Return the copy that decides what must happen once; None: load again, the deciding copy is unread.
@@ -312,12 +242,12 @@ class Store:
         holders = [name for name in loaded.copies.current() if loaded.copies.standing(name) is Standing.HOLDS]
         if known is Standing.UNREAD or not holders:
             return None
-        self._cluster.stats.count("takeovers")
+        self.cluster.stats.count("takeovers")
         return Authority(holders[0], new_epoch(standing, holders[0], random_step()))
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
-    def _follow(self, absent: Absent, changes: Changes, stamp: Stamp) -> Absent:
+    def follow(self, absent: Absent, changes: Changes, stamp: Stamp) -> Absent:
         """Bring changes made under an old id to where the session is now; drop them when it has ended.
 
         They keep their stamp: what the mover set outranks them.
@@ -329,18 +259,18 @@ class Store:
             self._commit(target, changes, stamp)
         return absent
 
-    def _fresh(self, loaded: Loaded, *, stale: bool = False) -> Loaded | Absent:
+    def fresh(self, loaded: Loaded, *, stale: bool = False) -> Loaded | Absent:
         """Return `loaded`, read again when it is old: its copies may have expired, and tombstones with them."""
         if stale:
             return next(self.load_each([loaded.key], slide=False, mends=False))
-        age = self._cluster.clock() - loaded.at
+        age = self.cluster.clock() - loaded.at
         if 0 <= age <= min(STALE_AFTER, life(loaded.record.max_inactive_interval) / 2):
             return loaded
         return self.load(loaded.key, slide=False)
 
     def adding(self, changes: Changes, stamp: Stamp) -> Change:
         """Return the function that merges changes into a record, unless that is no longer live."""
-        now = self._now()
+        now = self.now()
         return lambda base: base if base.state else apply(base, changes, stamp, now)
 
     def _noticing(self, known: Record, changes: Changes, stamp: Stamp) -> Change:
@@ -369,7 +299,7 @@ class Store:
             if name.startswith(OWN) or entry is None or entry == known.entries.get(name) or entry.writer == writer:
                 continue
             noticed.add(name)
-            self._cluster.stats.count("overwrites")
+            self.cluster.stats.count("overwrites")
             logger.debug("two requests wrote session attribute %r at the same time; one value stands", name)
 
     def stamp(self, record: Record) -> Stamp:
@@ -379,18 +309,19 @@ class Store:
     def absent(self, record: Record) -> Absent:
         """Return what a record that is no longer live means."""
         if record.state is State.MOVED:
-            recently = self._now() - record.closed < MOVE_GRACE
+            recently = self.now() - record.closed < MOVE_GRACE
             return Absent(Absence.MOVED, record.moved_to, recently=recently)
         return Absent(Absence.ENDED)
 
     def _outlived(self, record: Record) -> bool:
-        limit = self._cluster.max_lifetime
-        return limit is not None and not record.state and record.created + limit <= self._now()
+        limit = self.cluster.max_lifetime
+        return limit is not None and not record.state and record.created + limit <= self.now()
 
-    def _now(self) -> int:
-        return int(self._cluster.clock())
+    def now(self) -> int:
+        """Return the time in whole seconds since the epoch."""
+        return int(self.cluster.clock())
 
 
-def _is_void(found: Record, mark: Record) -> bool:
+def is_void(found: Record, mark: Record) -> bool:
     """Say whether a live record is of an epoch before the mark's, so that it does not stand (see `record.merge`)."""
     return found.decider[0] < mark.decider[0]

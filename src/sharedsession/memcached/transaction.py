@@ -50,8 +50,10 @@ class Transaction:
         Raises:
             StoreUnavailableError: fewer copies than required took it, or none could be asked; it may have been stored.
         """
-        standing = loaded.copies.merged(loaded.record)
-        authority = None if standing != loaded.record else self._store.authority(loaded, standing)
+        standing = self._store.standing(loaded)
+        if standing != loaded.record and not standing.state:
+            return self._anew(Loaded(standing, loaded.copies, loaded.at))
+        authority = None if standing.state else self._store.authority(loaded, standing)
         if authority is None:
             return self._again(loaded)
         stamp = self._store.stamp(authority.base)
@@ -80,8 +82,9 @@ class Transaction:
         self._store.pause(self._attempts)
         self._attempts += 1
         fresh = self._store.glance(loaded.key)
-        if isinstance(fresh, Absent):
-            return fresh
+        return fresh if isinstance(fresh, Absent) else self._anew(fresh)
+
+    def _anew(self, fresh: Loaded) -> Loaded | Again:
         done = any(contains(fresh.record, writer) for writer in self._doubts)
         return fresh if done else Again(fresh)
 
