@@ -12,9 +12,9 @@ from servers import Memcached
 
 from sharedsession.codec import RecordCodec
 from sharedsession.memcached.commands import Failed, Found, Get, Ping, Stored, Touch, Transport
-from sharedsession.memcached.copies import Cluster
+from sharedsession.memcached.cluster import Cluster
 from sharedsession.memcached.health import AlwaysUp, Health, ProbedHealth
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.memcached.outcomes import Absent, Loaded
 from sharedsession.memcached.ring import Ring
 from sharedsession.memcached.store import Store

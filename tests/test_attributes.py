@@ -58,7 +58,7 @@ class Request(Life):
     def __init__(self, record: Record, codec: ValueCodec = CODEC) -> None:
         self.available = self.accessed = True
         self.record = record
-        self._attributes = Attributes(codec, record.live)
+        self._attributes = Attributes(codec, record.entries)
 
     @property
     def attributes(self) -> Attributes:
@@ -131,7 +131,7 @@ class Request(Life):
         """Commit over what is stored by now; return what was changed."""
         changes = self._attributes.changes()
         self.record = apply(stored, changes, Stamp(self.record.version + 1, writer, self.record.cleared), NOW)
-        self._attributes.rebase(self.record.live, changes)
+        self._attributes.rebase(self.record.entries, changes)
         return changes
 
 

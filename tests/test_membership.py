@@ -22,7 +22,7 @@ from webclient import SECRET, Client, bare, page, put, show
 from sharedsession import ConfigError, SessionMiddleware
 from sharedsession.memcached.commands import Conflict, Get, Put, Stored
 from sharedsession.memcached.membership import Membership, Poller
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import parse_nodes
 from sharedsession.session import Session
 from sharedsession.stats import Stats
@@ -372,7 +372,7 @@ def test_a_connection_that_ends_late_is_closed_too(nodes: list[Memcached]) -> No
     assert connection is not None
     transport.set_nodes(parse_nodes(listed(nodes[:1])))
     node.give(connection)
-    assert connection.sock.fileno() == -1
+    assert connection._wire.sock.fileno() == -1
     transport.close()
 
 

@@ -23,7 +23,7 @@ ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "ignor
 FORK = """
 import os, sys, threading
 from sharedsession.memcached.commands import Found, Get, Put
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 transport = MemcachedTransport(
@@ -77,7 +77,7 @@ def test_parent_and_children_of_a_fork_get_their_own_replies(nodes: list[Memcach
 FORK_CAS = """
 import os, sys
 from sharedsession.memcached.commands import Conflict, Found, Get, Put, Stored
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 transport = MemcachedTransport([NodeConfig("n1", ("127.0.0.1", int(sys.argv[1])))], 1, 5)

@@ -13,7 +13,7 @@ from servers import Memcached
 from webclient import SECRET, TEXT, Client, Commands, checked, commands, ending_in, logged_in, pages, put, sent, show
 
 from sharedsession import Session, SessionMiddleware, get_session
-from sharedsession.dialogue import Requested, Tell
+from sharedsession.dialogue import Request, Requested, Shown, Tell
 from sharedsession.life import Life
 
 if TYPE_CHECKING:
@@ -275,14 +275,14 @@ def test_transaction_after_a_log_out_makes_no_session() -> None:
     """A transaction that finds its session logged out meanwhile stores nothing and gives the client no new one."""
     app = SessionMiddleware(lambda environ, start: [], secret_key=SECRET)
     manager = app.parts.policy.manager
-    first = Session(Life(manager, list, lambda: True))
+    first = Session(Life(manager, Request()))
     first["user"] = "alice"
     first.commit()
     shown = [Requested(str(first.id), "cookie")]
-    slow = Life(manager, lambda: shown, lambda: True)
+    slow = Life(manager, Shown(shown))
     session = Session(slow)
     assert session["user"] == "alice"
-    other = Session(Life(manager, lambda: shown, lambda: True))
+    other = Session(Life(manager, Shown(shown)))
     other.invalidate()
     other.commit()
     session.transaction(lambda found: found.update(user="alice", n=1))

@@ -17,15 +17,15 @@ from .ids import IdFactory
 from .manager import Manager
 from .memcached.access import Access, client_context
 from .memcached.agreement import Agreement
+from .memcached.cluster import Cluster
 from .memcached.commands import Failed, Ping, Transport
-from .memcached.copies import Cluster
 from .memcached.dump import list_keys
 from .memcached.health import AlwaysUp, Health, ProbedHealth
 from .memcached.membership import Membership, Poller
-from .memcached.node import MemcachedTransport
 from .memcached.ring import Ring
 from .memcached.store import Store
 from .memcached.sweep import Swept, sweep
+from .memcached.transport import MemcachedTransport
 from .memory import MemoryTransport
 from .nodelist import NodeConfig
 from .principals import Principals

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from .record import OWN, Changes
+from .record import NO_CHANGES, OWN, Changes, Entry
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
 
 
@@ -14,13 +14,15 @@ class Attributes:
 
     Args:
         codec: encodes and decodes values.
-        base: attribute name -> encoded value, as stored.
+        base: what is stored: attribute name -> entry.
     """
 
-    def __init__(self, codec: ValueCodec, base: Mapping[str, bytes]) -> None:
+    def __init__(self, codec: ValueCodec, base: Mapping[str, Entry]) -> None:
         self._codec = codec
         self._base = base
         self._values: dict[str, Any] = {}
+        # Values that were handed out and can change in place.
+        self._exposed: set[str] = set()
         self._written: set[str] = set()
         self._deleted: set[str] = set()
         self._cleared = False
@@ -41,14 +43,16 @@ class Attributes:
             return self._values[name]
         if name in self._deleted or name in self.undecodable:
             raise KeyError(name)
-        payload = self._base[name]
-        if name.startswith(OWN):
+        payload = self._base[name].payload
+        if payload is None or name.startswith(OWN):
             raise KeyError(name)
         try:
             value = self._values[name] = self._codec.decode(payload)
         except UnknownTypeError:
             self.undecodable.add(name)
             raise KeyError(name) from None
+        if type(value) not in IMMUTABLE:
+            self._exposed.add(name)
         return value
 
     def set(self, name: str, value: Any) -> None:
@@ -75,7 +79,7 @@ class Attributes:
         self.get(name)
         del self._values[name]
         self._written.discard(name)
-        if name in self._base:
+        if self._stored(name) is not None:
             self._deleted.add(name)
 
     def clear(self) -> None:
@@ -96,7 +100,7 @@ class Attributes:
 
     def holds(self, name: str) -> bool:
         """Say whether an attribute of the library's own is stored, and was not cleared since."""
-        return name in self._base
+        return self._stored(name) is not None
 
     def touched(self) -> bool:
         """Say whether anything was assigned or deleted; a change inside a value shows only in `changes`."""
@@ -112,27 +116,32 @@ class Attributes:
         Raises:
             TypeError: a value holds something that cannot be stored; names the attribute.
         """
+        if not (self._exposed or self.touched()):
+            return NO_CHANGES
         values: dict[str, bytes] = {}
         for name, value in self._values.items():
-            if name in self._written or type(value) not in IMMUTABLE:
+            if name in self._written or name in self._exposed:
                 payload = self._codec.encode(name, value)
-                if payload != self._base.get(name):
+                if payload != self._stored(name):
                     values[name] = payload
         values.update((name, payload) for name, payload in self.own.items() if payload is not None)
-        gone = {name for name, payload in self.own.items() if payload is None and name in self._base}
+        gone = {name for name, payload in self.own.items() if payload is None and self.holds(name)}
         return Changes(values, frozenset(self._deleted | gone), self._cleared, self.interval)
 
-    def rebase(self, base: Mapping[str, bytes], saved: Changes) -> None:
+    def rebase(self, base: Mapping[str, Entry], saved: Changes) -> None:
         """Go on from what is stored after `saved` was committed.
 
         A value the application holds stays the same object while it is what is stored; where another request's value
         won, the next read decodes that one.
         """
-        known = {**self._base, **saved.values}
-        self._values = {
-            name: value for name, value in self._values.items() if name in base and base[name] == known.get(name)
-        }
+        former = self._base
         self._base = base
+        self._values = {
+            name: value
+            for name, value in self._values.items()
+            if self.holds(name) and self._stored(name) == (saved.values.get(name) or _payload(former, name))
+        }
+        self._exposed.update(name for name in self._values if type(self._values[name]) not in IMMUTABLE)
         self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()
@@ -140,9 +149,17 @@ class Attributes:
         self._cleared = False
         self.interval = None
 
+    def _stored(self, name: str) -> bytes | None:
+        return _payload(self._base, name)
+
     def _readable(self, name: str) -> bool:
         try:
             self.get(name)
         except KeyError:
             return False
         return True
+
+
+def _payload(entries: Mapping[str, Entry], name: str) -> bytes | None:
+    entry = entries.get(name)
+    return None if entry is None else entry.payload

@@ -13,8 +13,10 @@ from __future__ import annotations
 import hmac
 import struct
 import zlib
+from collections.abc import Callable
 from enum import Enum
-from typing import NamedTuple
+from functools import partial
+from typing import Any, NamedTuple
 
 import msgpack
 
@@ -33,6 +35,10 @@ _LARGEST = 64 * 1024 * 1024
 _MAGIC = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
 _MAC_SIZE = 16
+#: Number of an entry's fields; and what makes one of a tuple: half of what it takes by name.
+_ENTRY = frozenset([len(Entry._fields)])
+_entry: Callable[[tuple[Any, ...]], Entry] = partial(tuple.__new__, Entry)
+_STATES = tuple(State)
 _COMPRESSED = 1
 _ENCRYPTED = 2
 
@@ -100,9 +106,10 @@ class RecordCodec:
         if value[3] & _ENCRYPTED:
             return self._decrypt(key, value)
         raw, mac = value[:-_MAC_SIZE], value[-_MAC_SIZE:]
-        for index, signing_key in enumerate(self._keys):
+        for signing_key in self._keys:
             if hmac.compare_digest(self._mac(signing_key, key, raw), mac):
-                return _decoded(raw[_HEADER.size :], value[3], outdated=index > 0 or self._encrypt)
+                former = signing_key is not self._keys[0]
+                return _decoded(raw[_HEADER.size :], value[3], outdated=former or self._encrypt)
         return Unreadable.DAMAGED
 
     def _decrypt(self, key: str, value: bytes) -> Decoded | Unreadable:
@@ -128,6 +135,10 @@ def _tag(key: str) -> bytes:
 
 
 def _check_header(key: str, value: bytes) -> Unreadable | None:
+    # As nearly always: one of ours, not encrypted.
+    length = len(value) - _HEADER.size - _MAC_SIZE
+    if length >= 0 and value.startswith(_HEADER.pack(_MAGIC, FORMAT, value[3] & ~_ENCRYPTED, length, _tag(key))):
+        return None
     if value[:2] != _MAGIC:
         return Unreadable.FOREIGN
     if len(value) > 2 and value[2] > FORMAT:
@@ -158,10 +169,12 @@ def _unpack(body: bytes, flags: int) -> Record | None:
         (created, interval, longest, entries, floor, state, moved_to, closed, decider, recent, cookie_only) = (
             msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass")
         )
-        attributes = {name: Entry(*entry) for name, entry in entries.items()}
-        head = (created, interval, longest, attributes, floor, State(state), moved_to, closed)
+        if not _ENTRY.issuperset(map(len, entries.values())):
+            return None
+        attributes = dict(zip(entries, map(_entry, entries.values()), strict=True))
+        head = (created, interval, longest, attributes, floor, _STATES[state], moved_to, closed)
         return Record(*head, decider, recent, cookie_only)
-    except (ValueError, TypeError, AttributeError, zlib.error, msgpack.UnpackException):
+    except (ValueError, TypeError, AttributeError, LookupError, zlib.error, msgpack.UnpackException):
         return None
 
 

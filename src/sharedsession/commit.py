@@ -139,7 +139,7 @@ def _end(state: State, changes: Changes) -> bool:
     """Put tombstones on every copy of what was invalidated."""
     while state.ending:
         state.manager.store.end(state.ending[0])
-        del state.ending[0]
+        state.ending = state.ending[1:]
         state.manager.stats.count("ended")
     if state.loaded is None:
         _unlock(state)
@@ -201,7 +201,7 @@ def _settled(state: State, loaded: Loaded, changes: Changes) -> None:
     state.moving = state.ensured = False
     if state.releasing:
         _unlock(state)
-    state.attributes.rebase(loaded.record.live, changes)
+    state.attributes.rebase(loaded.record.entries, changes)
 
 
 def _unlock(state: State) -> None:

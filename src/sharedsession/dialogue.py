@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any, Literal, NamedTuple
 
@@ -35,6 +35,74 @@ class FormerSession(NamedTuple):
     def __repr__(self) -> str:
         """Never show a value."""
         return f"<FormerSession of {len(self.attributes)} attributes>"
+
+
+class Request:
+    """What a session asks of the request that it belongs to. This one shows no id, and nothing speaks against it.
+
+    Nothing is asked before the session is used.
+    """
+
+    __slots__ = ()
+
+    @property
+    def binds(self) -> bool:
+        """Whether sessions carry the fingerprint of their client."""
+        return False
+
+    def requested(self) -> Sequence[Requested]:
+        """Return the ids the client showed, best first."""
+        return ()
+
+    def slides(self) -> bool:
+        """Say whether using the session starts its idle time anew."""
+        return True
+
+    def former(self) -> FormerSession | None:
+        """Return the session that another library left with the client, to be taken over."""
+        return None
+
+    def exclusive(self) -> bool:
+        """Say whether this request must have the session for itself."""
+        return False
+
+    def fingerprint(self) -> Sequence[bytes] | None:
+        """Return what the client looks like, hashed under the present key, then under former ones.
+
+        Empty: the application's function told nothing. None: there is no such function.
+        """
+        return None
+
+    def may_create(self) -> bool:
+        """Ask the application whether this client may have a new session."""
+        return True
+
+    def from_elsewhere(self) -> bool:
+        """Say whether another site caused the request, so that the browser has kept its cookie back."""
+        return False
+
+
+class Shown(Request):
+    """A request of which nothing is known but the ids that it shows.
+
+    Args:
+        ids: best first.
+        slides: using the session starts its idle time anew.
+    """
+
+    __slots__ = ("_ids", "_slides")
+
+    def __init__(self, ids: Sequence[Requested], *, slides: bool = True) -> None:
+        self._ids = ids
+        self._slides = slides
+
+    def requested(self) -> Sequence[Requested]:
+        """Return the ids."""
+        return self._ids
+
+    def slides(self) -> bool:
+        """Say whether using the session starts its idle time anew."""
+        return self._slides
 
 
 class Tell(Enum):

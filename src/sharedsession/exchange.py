@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol
 
 from markupsafe import Markup
 
-from .dialogue import FormerSession, Requested, Tell, Update
+from .dialogue import FormerSession, Request, Requested, Shown, Tell, Update
 from .errors import StoreUnavailableError
 from .life import Life
 from .manager import Manager
 from .session import Life as LifeOfSession
 from .session import Session
 from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
-from .tracking.tracking import Tracking, protect
-from .view import OriginOf, RequestView, origin_of
+from .tracking.tracking import Tracking, Trail, protect
+from .view import Origin, RequestView
 
 #: Methods of requests that may write (RFC 9110 9.2.1 calls the others safe; RFC 5789 adds PATCH).
 _WRITES = frozenset(["POST", "PUT", "PATCH", "DELETE"])
@@ -93,12 +93,12 @@ class Visit:
 
     def __init__(self, policy: Policy, session_id: str | None, *, slide: bool = True) -> None:
         shown = [] if session_id is None else [Requested(session_id, "cookie")]
-        self._open(policy, Life(policy.manager, lambda: shown, lambda: slide))
+        self._open(policy, Shown(shown, slides=slide))
 
-    def _open(self, policy: Policy, life: Life) -> None:
-        self._life = life
+    def _open(self, policy: Policy, request: Request) -> None:
+        self._life = Life(policy.manager, request)
         #: What the application gets.
-        self.session: Session = policy.session_class(life)
+        self.session: Session = policy.session_class(self._life)
 
     @property
     def failure(self) -> StoreUnavailableError | None:
@@ -132,35 +132,60 @@ class Visit:
         return not self.lost
 
 
+class _Asked(RequestView, Request):
+    """One request, as its session asks it."""
+
+    __slots__ = ("_policy", "_trail")
+
+    def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None) -> None:
+        self._policy = policy
+        self._trail: Trail | None = policy.tracking.enter(environ) if policy.tracking.needs_entry else None
+        super().__init__(environ, policy.trusted_proxies, origin)
+
+    @property
+    def binds(self) -> bool:
+        return self._policy.tracking.guards.binds
+
+    def requested(self) -> Sequence[Requested]:
+        return self._policy.tracking.resolve(self, self._trail)
+
+    def slides(self) -> bool:
+        return self.slide
+
+    def former(self) -> FormerSession | None:
+        predecessor = self._policy.predecessor
+        return predecessor.find(self.cookies) if predecessor is not None else None
+
+    def exclusive(self) -> bool:
+        return self._policy.locks_writes and self.method in _WRITES
+
+    def fingerprint(self) -> Sequence[bytes] | None:
+        return self._policy.tracking.guards.fingerprint(self)
+
+    def may_create(self) -> bool:
+        return self._policy.tracking.guards.may_create(self)
+
+    def from_elsewhere(self) -> bool:
+        return self._policy.tracking.guards.from_elsewhere(self)
+
+
 class Exchange(Visit):
     """One request's session.
 
     Args:
         policy: the middleware's.
         environ: the WSGI environ, as it is at entry.
-        origin: tells where the request came in, for a framework whose environ says less than it knows.
+        origin: where the request came in, for a framework whose environ says less than it knows.
     """
 
     __slots__ = ("_abandoned", "_policy", "_view")
 
-    def __init__(self, policy: Policy, environ: dict[str, Any], origin: OriginOf = origin_of) -> None:
+    def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None = None) -> None:
         self._policy = policy
-        tracking = policy.tracking
-        trail = tracking.enter(environ) if tracking.needs_entry else None
-        view = self._view = RequestView(environ, policy.trusted_proxies, origin)
+        self._view = _Asked(policy, environ, origin)
         # The response is an error after which nothing is saved.
         self._abandoned = False
-        predecessor = policy.predecessor
-        life = Life(
-            policy.manager,
-            lambda: tracking.resolve(view, trail),
-            lambda: view.slide,
-            lambda: predecessor.find(view.cookies) if predecessor else None,
-            lambda: policy.locks_writes and view.method in _WRITES,
-            lambda: tracking.guards.of(view),
-        )
-        life.binds = tracking.guards.binds
-        self._open(policy, life)
+        self._open(policy, self._view)
 
     def commit(self, status: int, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
@@ -169,12 +194,12 @@ class Exchange(Visit):
             StoreUnavailableError, SessionTooLargeError: it was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
-        life = self._life
-        if self._policy.slide_always and not life.accessed:
+        life, policy = self._life, self._policy
+        if policy.slide_always and not life.accessed:
             life.touch()
         if life.accessed:
             self._commit(life, status, headers)
-        if self._policy.tracking.needs_entry:
+        if policy.tracking.needs_entry:
             self._carry_on(headers)
 
     def _commit(self, life: Life, status: int, headers: Headers) -> None:

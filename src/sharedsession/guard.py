@@ -6,8 +6,9 @@ import logging
 from collections.abc import Callable, Sequence
 from hmac import compare_digest
 from pathlib import PurePath
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
+from .dialogue import Request
 from .record import OWN, Changes, Record
 from .stats import Stats
 
@@ -18,56 +19,16 @@ Otherwise = TypeVar("Otherwise")
 FINGERPRINT = OWN + "fingerprint"
 
 
-class Guard(Protocol):
-    """What can be asked of a request. Nothing is, before the session is used."""
-
-    def fingerprint(self) -> Sequence[bytes] | None:
-        """Return what the client looks like, hashed under the present key, then under former ones.
-
-        Empty: the application's function told nothing. None: there is no such function.
-        """
-        ...
-
-    def may_create(self) -> bool:
-        """Ask the application whether this client may have a new session."""
-        ...
-
-    def from_elsewhere(self) -> bool:
-        """Say whether another site caused the request, so that the browser has kept its cookie back."""
-        ...
-
-
-class _Nobody:
-    """Stands for the request of code that has none."""
-
-    def fingerprint(self) -> None:
-        return
-
-    def may_create(self) -> bool:
-        return True
-
-    def from_elsewhere(self) -> bool:
-        return False
-
-
-_NOBODY = _Nobody()
-
-
-def unguarded() -> Guard:
-    """Return what says nothing against anybody."""
-    return _NOBODY
-
-
 class Client:
     """A request's client. A function of the application's is asked once, and its faults are no answer to the client.
 
     Args:
-        guard: what can be asked.
+        request: what can be asked.
         stats: counts `hook_errors`, `refused_creations`.
     """
 
-    def __init__(self, guard: Guard, stats: Stats) -> None:
-        self._guard = guard
+    def __init__(self, request: Request, stats: Stats) -> None:
+        self._request = request
         self._stats = stats
         self._shown: Sequence[bytes] | None = None
         self._was_asked = False
@@ -103,19 +64,19 @@ class Client:
         A limit of which whoever makes it fail is free would be none.
         """
         if self._may_create is None:
-            self._may_create = self._ask("may_create", self._guard.may_create, otherwise=False)
+            self._may_create = self._ask("may_create", self._request.may_create, otherwise=False)
             if not self._may_create:
                 self._stats.warn("refused_creations", "may_create refused a new session", level=logging.INFO)
         return self._may_create
 
     def from_elsewhere(self) -> bool:
         """Say whether another site caused the request, so that the browser has kept its cookie back."""
-        return self._guard.from_elsewhere()
+        return self._request.from_elsewhere()
 
     def _fingerprint(self) -> Sequence[bytes] | None:
         if not self._was_asked:
             self._was_asked = True
-            self._shown = self._ask("fingerprint", self._guard.fingerprint, otherwise=())
+            self._shown = self._ask("fingerprint", self._request.fingerprint, otherwise=())
         return self._shown
 
     def _ask(self, option: str, question: Callable[[], T], otherwise: Otherwise) -> T | Otherwise:

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from typing import TypeVar
 
 from .attributes import Attributes
 from .commit import Situation, commit, situation_of, tell
-from .dialogue import NOTHING, FormerSession, Requested, Source, Tell, Update
+from .dialogue import NOTHING, Source, Tell, Update
 from .errors import StoreUnavailableError, TooManySessionsError
-from .guard import Guard, unguarded
 from .ids import SessionId
 from .lines import Turn
 from .listing import listing, see_listed
-from .manager import Manager
 from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
 from .record import Changes
-from .state import State, no_former_session
+from .state import Snapshot, State
 
 T = TypeVar("T")
 
@@ -29,44 +27,35 @@ MOST_RUNS = 200
 class Life(State):
     """One request's session from the first access to the last commit; same arguments as `State`."""
 
-    def __init__(
-        self,
-        manager: Manager,
-        requested: Callable[[], Iterable[Requested]],
-        slide: Callable[[], bool],
-        former: Callable[[], FormerSession | None] = no_former_session,
-        exclusive: Callable[[], bool] = bool,
-        guard: Callable[[], Guard] = unguarded,
-    ) -> None:
-        super().__init__(manager, requested, slide, former, exclusive, guard)
-        self.releasing: bool = False
-        # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
-        self._locked: bool = False
-        self._saved = self.snapshot()
-        self._saving = False
-        # Nothing of the application runs any more.
-        self._closed: bool = False
-        # What the client must be told of commits before the headers leave.
-        self._owed = Tell.NOTHING
-        # The well-signed ids of a request that has not touched its session, once asked for.
-        self._shown: list[tuple[SessionId, Source]] | None = None
+    # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
+    _locked: bool = False
+    _saved: Snapshot = (None, None, None, False, False, ())
+    _saving: bool = False
+    # Nothing of the application runs any more.
+    _closed: bool = False
+    # What the client must be told of commits before the headers leave.
+    _owed: Tell = Tell.NOTHING
+    # The well-signed ids of a request that has not touched its session, once asked for.
+    _shown: list[tuple[SessionId, Source]] | None = None
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
     @property
     def attributes(self) -> Attributes:
         """The attributes; loads the session at the first use, and locks it where this request must have it alone."""
-        if self.headers_sent and self._needs_lock_again():
+        if not self.headers_sent:
+            return self.opened or self.open()
+        if self._needs_lock_again():
             self.commit()
             self.guarded(self.take_lock)
             self.start()
-        return super().attributes
+        return self.opened or self.open()
 
     def _needs_lock_again(self) -> bool:
         """Say whether a body that is being sent goes on to use what was unlocked when the headers left."""
         if self._closed or self._saving or self._locked or self.opened is None:
             return False
-        return self.hold is None and self.loaded is not None and self._exclusive()
+        return self.hold is None and self.loaded is not None and self.exclusive()
 
     @property
     def id(self) -> str | None:
@@ -135,7 +124,7 @@ class Life(State):
 
     def _passed_on(self) -> str | None:
         if self._shown is None:
-            self._shown = list(self.manager.verify(self._requested()))
+            self._shown = self.manager.verify(self._request.requested())
         by_cookie = any(source == "cookie" for _, source in self._shown)
         return None if by_cookie or not self._shown else self._shown[0][0].text
 
@@ -267,7 +256,7 @@ class Life(State):
         if isinstance(outcome, Loaded):
             self.guarded(lambda: see_listed(self, outcome, changes))
             self.go_on(outcome)
-            self.attributes.rebase(outcome.record.live, changes)
+            self.attributes.rebase(outcome.record.entries, changes)
             return None
         if isinstance(outcome, Absent):
             # It ended, before or after the changes were stored: what a request wrote to it is dropped, as in a commit.
@@ -340,9 +329,9 @@ class Life(State):
 
     def touch(self) -> None:
         """Prolong a session that the request did not use, if the store can be reached; needs no lock."""
-        exclusive, self._exclusive = self._exclusive, bool
+        self._passing = True
         with suppress(StoreUnavailableError):
             _ = self.attributes
-        self._exclusive = exclusive
+        self._passing = False
         if self.failure is not None:
             self.forgive()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Sequence
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
@@ -134,16 +134,18 @@ class Manager:
         if self.agreement is not None:
             self.agreement.note_use()
 
-    def verify(self, requested: Iterable[Requested]) -> Iterable[tuple[SessionId, Source]]:
-        """Yield the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
+    def verify(self, requested: Sequence[Requested]) -> list[tuple[SessionId, Source]]:
+        """Return the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
         seen: dict[tuple[Source, str], SessionId] = {}
         for text, source in requested:
             parsed = self.ids.parse(text)
             if isinstance(parsed, BadId):
                 self.refuse(parsed.value)
-            elif (source, parsed.token) not in seen and sum(kind == source for kind, _ in seen) < MOST_IDS:
+            elif not seen or (
+                (source, parsed.token) not in seen and sum(kind == source for kind, _ in seen) < MOST_IDS
+            ):
                 seen[source, parsed.token] = parsed
-                yield parsed, source
+        return [(parsed, source) for (source, _), parsed in seen.items()]
 
     def adopt(self, former: FormerSession, *, slide: bool) -> tuple[SessionId, Loaded] | Absent:
         """Return the session that goes on where another library's cookie left off; the first who shows that stores it.

@@ -109,33 +109,38 @@ class SessionMiddleware(Diagnostics):
         self.parts.close()
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
-        sessions = environ.get(SESSIONS_KEY, {})
-        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
-        if self._name in sessions and sessions[self._name][0] is not self:
-            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-        environ[SESSIONS_KEY] = {**sessions, self._name: (self, exchange.session)}
-        environ[SESSION_KEY] = exchange.session
-        environ.pop(IGNORED_KEY, None)
+        session = environ[SESSION_KEY] = exchange.session
         environ[EXCHANGE_KEY] = exchange
+        others = environ.get(SESSIONS_KEY)
+        if others is not None:
+            # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
+            if self._name in others and others[self._name][0] is not self:
+                raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+            environ.pop(IGNORED_KEY, None)
+        environ[SESSIONS_KEY] = {**(others or {}), self._name: (self, session)}
 
 
 class Response:
     """One response on its way: holds the application's status and headers back until the session is saved."""
 
+    _started: tuple[str, Headers, ExcInfo | None] | None = None
+    _write: Write | None = None
+    _left: bool = False
+    #: What a file wrapper that is a function has returned.
+    _files: tuple[object, ...] = ()
+    #: What is answered in place of the application's response.
+    _refusal: Refusal | None = None
+
     def __init__(self, exchange: Exchange, environ: dict[str, Any], start_response: StartResponse) -> None:
         self._exchange = exchange
         self._environ = environ
         self._server_start = start_response
-        self._started: tuple[str, Headers, ExcInfo | None] | None = None
-        self._write: Write | None = None
-        self._left = False
-        self._files: list[object] = []
-        #: What is answered in place of the application's response.
-        self._refusal: Refusal | None = None
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
-        self._watch_file_wrapper()
+        wrapper = self._environ.get("wsgi.file_wrapper")
+        if wrapper is not None and not isinstance(wrapper, type):
+            self._watch_files(wrapper)
         try:
             return self._run(app)
         except BaseException:
@@ -238,15 +243,13 @@ class Response:
             return isinstance(body, wrapper)
         return any(body is file for file in self._files)
 
-    def _watch_file_wrapper(self) -> None:
+    def _watch_files(self, wrapper: Callable[..., object]) -> None:
         """Remember what a file wrapper that is a function (uWSGI) returns: there is no class to recognise it by."""
-        wrapper = self._environ.get("wsgi.file_wrapper")
-        if wrapper is None or isinstance(wrapper, type):
-            return
 
         def wrap(*args: Any) -> object:
-            self._files.append(wrapper(*args))
-            return self._files[-1]
+            file = wrapper(*args)
+            self._files += (file,)
+            return file
 
         self._environ["wsgi.file_wrapper"] = wrap
 

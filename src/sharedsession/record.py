@@ -130,6 +130,10 @@ class Changes(NamedTuple):
         return bool(self.values or self.deleted or self.cleared or self.interval is not None or self.cookie_only)
 
 
+#: Nothing was changed.
+NO_CHANGES = Changes()
+
+
 def merge(a: Record, b: Record) -> Record:
     """Return what both records together say. Commutative, associative and idempotent up to the order of attributes."""
     if a == b:

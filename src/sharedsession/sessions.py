@@ -83,7 +83,7 @@ class Sessions:
         return self._manager.principals.end(principal, lambda session: f"{session:x}" == handle) > 0
 
     def _show(self, session: Loaded) -> PrincipalSession:
-        attributes = Attributes(self._manager.values, session.record.live)
+        attributes = Attributes(self._manager.values, session.record.entries)
         who = named(session.record)
         return PrincipalSession(
             _handle(session),

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import TypeGuard, TypeVar
 
 from .attributes import Attributes
-from .dialogue import FormerSession, Requested, Source
+from .dialogue import Request, Source
 from .errors import SessionLockedError, StoreUnavailableError
-from .guard import Client, Guard, unguarded
+from .guard import Client
 from .ids import SessionId
 from .lock import LOCK, SessionLock
 from .manager import Manager
@@ -20,12 +20,8 @@ from .record import Changes
 T = TypeVar("T")
 
 
-def no_former_session() -> None:
-    """Find no session of another library."""
-
-
 #: A session's place in its life: (loaded, id, came by, moving, ensured, ending).
-Snapshot = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, list[Loaded]]
+Snapshot = tuple[Loaded | None, SessionId | None, Source | None, bool, bool, tuple[Loaded, ...]]
 
 
 class State:
@@ -33,79 +29,60 @@ class State:
 
     Args:
         manager: services and policy.
-        requested: returns the ids the client showed, best first.
-        slide: says whether the load starts the idle time anew.
-        former: returns the session that another library left with the client, to be taken over.
-        exclusive: says whether this request must have the session for itself.
-        guard: returns what tells of the client that uses it.
+        request: the request that it belongs to.
     """
 
-    #: Sessions carry the fingerprint of their client.
-    binds: bool = False
+    # Defaults stand with the class: most requests have a session, and few touch it.
+
+    available: bool = True
+    accessed: bool = False
+    #: The store failed in this request.
+    failure: StoreUnavailableError | None = None
+    #: The response headers have left: no cookie can be sent any more.
+    headers_sent: bool = False
+    #: The lock, while this request has the session for itself; and that the next commit gives it up.
+    hold: SessionLock | None = None
+    releasing: bool = False
+    opened: Attributes | None = None
+    loaded: Loaded | None = None
+    session_id: SessionId | None = None
+    came_by: Source | None = None
+    ending: tuple[Loaded, ...] = ()
+    moving: bool = False
+    ensured: bool = False
+    changed_id: bool = False
+    # It ended while this request ran: nothing of the request is stored any more.
+    gone: bool = False
+    # The client showed a well-signed id in a cookie: it takes cookies.
+    takes_cookies: bool = False
+    #: The client showed another library's cookie, which has done its work.
+    superseded: bool = False
+    # The client's id was moved a moment ago: another response is bringing it the new one.
+    late: bool = False
+    #: The id before `change_id`, as long as that is not saved.
+    former_id: SessionId | None = None
+    #: How this request has put the session on a list: principal, storage key, interval.
+    listed: tuple[str, str, int] | None = None
     # Who uses it: not asked before it is.
     _client: Client | None = None
+    # The session is only prolonged, for which nobody needs it alone.
+    _passing: bool = False
 
-    def __init__(
-        self,
-        manager: Manager,
-        requested: Callable[[], Iterable[Requested]],
-        slide: Callable[[], bool],
-        former: Callable[[], FormerSession | None] = no_former_session,
-        exclusive: Callable[[], bool] = bool,
-        guard: Callable[[], Guard] = unguarded,
-    ) -> None:
-        self.available: bool = True
-        self.accessed: bool = False
-        #: The store failed in this request.
-        self.failure: StoreUnavailableError | None = None
-        #: The response headers have left: no cookie can be sent any more.
-        self.headers_sent: bool = False
+    def __init__(self, manager: Manager, request: Request) -> None:
         self.manager: Manager = manager
-        self._requested = requested
-        self._slide = slide
-        self._former = former
-        self._exclusive = exclusive
-        self._guard = guard
-        #: The lock, while this request has the session for itself; and that the next commit gives it up.
-        self.hold: SessionLock | None = None
-        self.releasing: bool = False
-        self.opened: Attributes | None = None
-        self.loaded: Loaded | None = None
-        self.session_id: SessionId | None = None
-        self.came_by: Source | None = None
-        self.ending: list[Loaded] = []
-        self.moving: bool = False
-        self.ensured: bool = False
-        self.changed_id: bool = False
-        # It ended while this request ran: nothing of the request is stored any more.
-        self.gone: bool = False
-        # The client showed a well-signed id in a cookie: it takes cookies.
-        self.takes_cookies: bool = False
-        #: The client showed another library's cookie, which has done its work.
-        self.superseded: bool = False
-        # The client's id was moved a moment ago: another response is bringing it the new one.
-        self.late: bool = False
-        #: The id before `change_id`, as long as that is not saved.
-        self.former_id: SessionId | None = None
-        #: How this request has put the session on a list: principal, storage key, interval.
-        self.listed: tuple[str, str, int] | None = None
+        self._request = request
 
     @property
     def client(self) -> Client:
         """Who uses the session."""
         if self._client is None:
-            self._client = Client(self._guard(), self.manager.stats)
+            self._client = Client(self._request, self.manager.stats)
         return self._client
 
     @property
     def attributes(self) -> Attributes:
         """The attributes; loads the session at the first use."""
-        if self.opened is None:
-            self._open()
-        if self.opened is None:
-            causes = self.failure.causes if self.failure else None
-            raise StoreUnavailableError("the session store failed earlier in this request", causes)
-        return self.opened
+        return self.opened or self.open()
 
     @property
     def writable(self) -> Attributes:
@@ -157,10 +134,12 @@ class State:
 
     def changes(self) -> Changes:
         """Return what this request changed, encoded."""
-        changes = self._listed_anew(self.attributes.changes())
+        changes = self.attributes.changes()
+        if self.loaded is not None and PRINCIPAL in self.loaded.record.entries:
+            changes = self._listed_anew(changes)
         if self.hold is not None and self.releasing and self.loaded is not None:
             changes = changes._replace(deleted=changes.deleted | {LOCK})
-        if (self.binds or changes.cleared) and (self.loaded is not None or self.used(self.attributes)):
+        if (self._request.binds or changes.cleared) and (self.loaded is not None or self.used(self.attributes)):
             changes = self.client.bind(changes, self.loaded.record if self.loaded else None)
         in_cookie = self.manager.beyond_cookies and self.came_by == "cookie"
         if in_cookie and self.loaded and not self.loaded.record.cookie_only:
@@ -188,9 +167,13 @@ class State:
             return changes
         now = int(self.manager.clock())
         # What does not start the idle time anew (a poller) must not do so by this.
-        if changes.interval is None and not (is_due(self.loaded.record, now) and self._slide()):
+        if changes.interval is None and not (is_due(self.loaded.record, now) and self._request.slides()):
             return changes
         return changes._replace(values={**changes.values, LISTED: b"%d" % now})
+
+    def exclusive(self) -> bool:
+        """Say whether this request must have the session for itself."""
+        return not self._passing and self._request.exclusive()
 
     def take_lock(self, timeout: float | None = None) -> None:
         """Have the session for this request alone from now on; a new one is so anyway.
@@ -221,15 +204,16 @@ class State:
         if hold is not None:
             hold.release()
 
-    def start(self) -> None:
-        """Begin with what is stored, and nothing changed."""
-        self.opened = Attributes(self.manager.values, self.loaded.record.live if self.loaded else {})
+    def start(self) -> Attributes:
+        """Begin with what is stored, and nothing changed; return that."""
+        self.opened = Attributes(self.manager.values, self.loaded.record.entries if self.loaded else {})
+        return self.opened
 
     def invalidate(self) -> None:
         """End the session at commit; go on with a new, empty one."""
         _ = self.writable
         if self.loaded is not None:
-            self.ending.append(self.loaded)
+            self.ending += (self.loaded,)
         self.loaded = self.session_id = self.came_by = None
         self.moving = self.ensured = self.late = False
         self.start()
@@ -245,7 +229,7 @@ class State:
 
     def snapshot(self) -> Snapshot:
         """Return the session's place in its life."""
-        return self.loaded, self.session_id, self.came_by, self.moving, self.ensured, list(self.ending)
+        return self.loaded, self.session_id, self.came_by, self.moving, self.ensured, self.ending
 
     def restore(self, before: Snapshot) -> None:
         """Take back what happened to attributes and life cycle since."""
@@ -274,14 +258,19 @@ class State:
             self.fail(error)
             raise
 
-    def _open(self) -> None:
+    def open(self) -> Attributes:
+        """Load the session; return its attributes.
+
+        Raises:
+            StoreUnavailableError: the store fails, or has failed in this request.
+        """
         if self.failure is not None:
-            return
+            raise StoreUnavailableError("the session store failed earlier in this request", self.failure.causes)
         self.accessed = True
         try:
             self._load()
             self._take_over()
-            if self._exclusive():
+            if self.exclusive():
                 self.take_lock()
         except StoreUnavailableError as error:
             self.fail(error)
@@ -290,29 +279,38 @@ class State:
                 raise
             self.available = False
             self.go_on(None)
-        self.start()
+        return self.start()
 
     def _load(self) -> None:
-        shown = list(self.manager.verify(self._requested()))
-        self.takes_cookies = any(source == "cookie" for _, source in shown)
-        keys = [session_id.key for session_id, _ in shown]
+        shown = self.manager.verify(self._request.requested())
         # Who takes the lock writes all copies anyway; twenty that wait must not repair what its holder is writing.
-        results = self.manager.store.load_each(keys, slide=self._slide(), mends=not self._exclusive())
-        for place, ((session_id, source), found) in enumerate(zip(shown, results, strict=True), 1):
-            if isinstance(found, Absent):
-                self.manager.refuse(found.why.value)
-                self.late = self.late or found.recently
-            elif source != "cookie" and found.record.cookie_only:
-                self.manager.refuse("refused_source")
-            elif self.binds and not self.client.owns(found.record):
-                self.manager.refuse("fingerprint")
-            else:
+        slide, mends = self._request.slides(), not self.exclusive()
+        results = self.manager.store.load_each([session_id.key for session_id, _ in shown], slide=slide, mends=mends)
+        for session_id, source in shown:
+            if source == "cookie":
+                self.takes_cookies = True
+            found = next(results)
+            if self._is_ours(found, source):
                 self.loaded, self.came_by, self.session_id = found, source, session_id
                 if self.manager.sticky:
                     self.manager.note_route(session_id)
-                if place < len(shown):
-                    self._look_for_others(shown[place:])
-                return
+                break
+        if len(shown) > 1 and self.session_id is not None:
+            ids = [session_id for session_id, _ in shown]
+            self._look_for_others(shown[ids.index(self.session_id) + 1 :])
+
+    def _is_ours(self, found: Loaded | Absent, source: Source) -> TypeGuard[Loaded]:
+        """Say whether what was found is the session of whoever shows its id."""
+        if isinstance(found, Absent):
+            self.manager.refuse(found.why.value)
+            self.late = self.late or found.recently
+        elif source != "cookie" and found.record.cookie_only:
+            self.manager.refuse("refused_source")
+        elif self._request.binds and not self.client.owns(found.record):
+            self.manager.refuse("fingerprint")
+        else:
+            return True
+        return False
 
     def _look_for_others(self, rest: list[tuple[SessionId, Source]]) -> None:
         """Notice that cookies of two live sessions came under one name: somebody else has set one. Prolongs neither."""
@@ -325,11 +323,11 @@ class State:
 
     def _take_over(self) -> None:
         """Go on where another library's cookie left off, unless the client has a session here already."""
-        former = self._former()
+        former = self._request.former()
         if former is None:
             return
         if self.loaded is None:
-            adopted = self.manager.adopt(former, slide=self._slide())
+            adopted = self.manager.adopt(former, slide=self._request.slides())
             if isinstance(adopted, Absent):
                 self.late = self.late or adopted.recently
             elif self.client.owns(adopted[1].record):

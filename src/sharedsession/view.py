@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 Environ = dict[str, Any]
+
+#: environ key by which the application says that a request does not keep the session alive.
+SLIDE_KEY = "sharedsession.slide"
 
 _FORWARDED = "HTTP_X_FORWARDED_"
 
@@ -32,9 +35,6 @@ def origin_of(environ: Environ) -> Origin:
     )
 
 
-OriginOf = Callable[[Environ], Origin]
-
-
 class RequestView:
     """What of a WSGI environ decides about sessions.
 
@@ -43,29 +43,34 @@ class RequestView:
     Args:
         environ: the WSGI environ (PEP 3333).
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
-        origin: tells where the request came in, for a framework whose environ says less than it knows.
+        origin: where the request came in, for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_environ", "_host", "_mount", "_path", "_query", "_scheme", "_trusted")
+    __slots__ = ("_entered", "_environ", "_origin", "_trusted")
 
-    def __init__(self, environ: Environ, trusted_proxies: int, origin: OriginOf = origin_of) -> None:
+    def __init__(self, environ: Environ, trusted_proxies: int, origin: Origin | None = None) -> None:
         self._environ = environ
+        # Whole, by one call: every request does this, and few need anything of it.
+        self._entered = environ.copy()
         self._trusted = trusted_proxies
-        self._scheme, self._host, self._mount, self._path = origin(environ)
-        self._query: str = environ.get("QUERY_STRING", "")
+        self._origin = origin
 
     def release(self) -> None:
-        """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
-
-        Its texts are kept: headers, addresses and whatever else the server says of the request.
-        """
-        # Exactly str: PEP 3333 allows no subclass, and this is done for every request.
-        self._environ = {name: value for name, value in self._environ.items() if type(value) is str}
+        """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
+        if not self.slide:
+            self._entered[SLIDE_KEY] = False
+        self._environ = self._entered
 
     @property
     def environ(self) -> Environ:
-        """The WSGI environ as it is now; once the headers have left, what of it is text."""
+        """The WSGI environ as it is now; once the headers have left, as it was at entry."""
         return self._environ
+
+    @property
+    def _came_in(self) -> Origin:
+        if self._origin is None:
+            self._origin = origin_of(self._entered)
+        return self._origin
 
     @property
     def method(self) -> str:
@@ -81,7 +86,7 @@ class RequestView:
     @property
     def slide(self) -> bool:
         """False when the application says that this request, a poller, does not keep the session alive."""
-        return self._environ.get("sharedsession.slide", True) is not False
+        return self._environ.get(SLIDE_KEY, True) is not False
 
     @property
     def is_https(self) -> bool:
@@ -102,12 +107,12 @@ class RequestView:
     @property
     def quoted_path(self) -> str:
         """Path of the request as the client sees it, percent-encoded, without an id."""
-        return _quote(self._client_mount() + self._path) or "/"
+        return _quote(self._client_mount() + self._came_in.path) or "/"
 
     @property
     def query(self) -> str:
         """The query string, without "?"."""
-        return self._query
+        return str(self._entered.get("QUERY_STRING", ""))
 
     @property
     def host(self) -> str:
@@ -146,14 +151,14 @@ class RequestView:
     def _client_mount(self) -> str:
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
-        inside = self._mount == prefix or self._mount.startswith(prefix.rstrip("/") + "/")
-        return self._mount if inside else prefix + self._mount
+        mount = self._came_in.mount
+        return mount if mount == prefix or mount.startswith(prefix.rstrip("/") + "/") else prefix + mount
 
     def _fixed(self) -> Environ:
         own: Environ = {
-            "wsgi.url_scheme": self._scheme,
-            "SCRIPT_NAME": self._mount,
-            "HTTP_HOST": self._host,
+            "wsgi.url_scheme": self._came_in.scheme,
+            "SCRIPT_NAME": self._came_in.mount,
+            "HTTP_HOST": self._came_in.host,
             "SERVER_NAME": self._environ.get("SERVER_NAME", ""),
             "SERVER_PORT": self._environ.get("SERVER_PORT", ""),
         }

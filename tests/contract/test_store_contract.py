@@ -11,7 +11,7 @@ from servers import Memcached
 from storage import INTERVAL, PREFIX, SECRET, Rig, changes, decide, loaded, memcached_rig, memory_rig
 
 from sharedsession.codec import RecordCodec
-from sharedsession.dialogue import Requested
+from sharedsession.dialogue import Request, Requested, Shown
 from sharedsession.ids import IdFactory
 from sharedsession.life import Life
 from sharedsession.manager import Manager
@@ -557,7 +557,7 @@ def sessions(rig: Rig) -> tuple[Manager, str]:
     """Return a manager over the store, and the id of a session with n = 0."""
     ids = IdFactory((SECRET,), PREFIX, "")
     manager = Manager(rig.store, ids, ValueCodec(), rig.stats, rig.clock, default_interval=INTERVAL)
-    session = Session(Life(manager, list, lambda: True))
+    session = Session(Life(manager, Request()))
     session["n"] = 0
     session.commit()
     assert session.id is not None
@@ -566,7 +566,7 @@ def sessions(rig: Rig) -> tuple[Manager, str]:
 
 def opened(manager: Manager, text: str) -> Session:
     """Return the session as one more request sees it."""
-    return Session(Life(manager, lambda: [Requested(text, "cookie")], lambda: True))
+    return Session(Life(manager, Shown([Requested(text, "cookie")])))
 
 
 def increment(session: Session) -> int:

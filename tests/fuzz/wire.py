@@ -12,10 +12,12 @@ from unittest import mock
 
 from pymemcache.client.base import Client
 
-from sharedsession.memcached import connection as module
+from sharedsession.memcached import protocol
+from sharedsession.memcached import wire as module
 from sharedsession.memcached.commands import Answer, Command, Delete, Found, Get, Ping, Put, Stored, Token, Touch
 from sharedsession.memcached.connection import FAULTS, Connection
 from sharedsession.memcached.dump import _sort
+from sharedsession.memcached.patience import Deadline
 
 from .target import Target
 
@@ -35,7 +37,7 @@ _RECEIVE = 65536
 _PIECE = 1000
 #: Seconds within which a reply must be there; and those that a piece of an endless one takes, and that it may last.
 _DEADLINE, _STEP, _PATIENCE = 1.0, 0.25, 5.0
-_LARGEST_VALUE = 128 << 20
+protocol.LARGEST_VALUE = 128 << 20
 _HUGE = re.compile(rb"MN\r\nVA 0*(\d+)(?: (?:(?!\r\n).)*)?\r\n", re.DOTALL)
 _VALUE = re.compile(rb"VA \s*(\d+)((?:(?!\r\n).)*)\r\n", re.DOTALL)
 
@@ -107,6 +109,17 @@ class Wire:
         return 1_700_000_000 + self.now
 
 
+class _Until(Deadline):
+    """The deadline of what is asked before a large value is sent."""
+
+    def __init__(self) -> None:
+        self.at = _DEADLINE
+
+    def half(self) -> float:
+        """Return all of it."""
+        return self.at
+
+
 def _connection(wire: Wire) -> Connection:
     def connect(client: Any) -> None:
         client.sock = wire
@@ -130,7 +143,7 @@ class Replies:
         command, ending, piece, stream = _parts(data)
         whole = self._ask(command, Wire(stream, ending, _RECEIVE))
         huge = _HUGE.match(stream)
-        if huge and isinstance(command, Get) and (len(huge[1]) > 18 or int(huge[1]) > _LARGEST_VALUE):
+        if huge and isinstance(command, Get) and (len(huge[1]) > 18 or int(huge[1]) > protocol.LARGEST_VALUE):
             assert whole == ["ProtocolError"], "waits for a value that no memory holds"
         if not any(len(line) > _LONGEST_LINE for line in stream.split(b"\r\n")):
             pieces = self._ask(command, Wire(stream, ending, piece))
@@ -142,7 +155,7 @@ class Replies:
         answers: list[Answer | str] = []
         connection = _connection(wire)
         try:
-            with mock.patch.object(module, "time", wire):
+            with mock.patch.object(module, "time", wire), mock.patch.object(protocol, "time", wire):
                 self._converse(connection, command, wire, answers)
         except FAULTS as error:
             answers.append(type(error).__name__)
@@ -150,7 +163,7 @@ class Replies:
 
     def _converse(self, connection: Connection, command: Command, wire: Wire, answers: list[Answer | str]) -> None:
         for number in (1, 2, 3):
-            if not connection.fits(command, _DEADLINE):
+            if isinstance(command, Put) and not connection.fits(command, _Until()):
                 answers.append("does not fit")
                 return
             connection.send(command, _DEADLINE)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 from scripted import Script, ScriptedServer
 
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 Serve = Callable[[Script], ScriptedServer]

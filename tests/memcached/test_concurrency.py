@@ -13,7 +13,7 @@ import pytest
 from servers import Memcached, connections
 
 from sharedsession.memcached.commands import Conflict, Found, Get, Put, Stored
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 
 Connect = Callable[..., MemcachedTransport]
 
@@ -99,7 +99,7 @@ from gevent import monkey; monkey.patch_all()
 import random, sys
 import gevent
 from sharedsession.memcached.commands import Found, Get, Put
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 transport = MemcachedTransport(

@@ -28,8 +28,8 @@ from sharedsession.memcached.commands import (
     TooLarge,
     Touch,
 )
-from sharedsession.memcached.connection import exptime
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.protocol import exptime
+from sharedsession.memcached.transport import MemcachedTransport
 
 Serve = Callable[[Script], ScriptedServer]
 Connect = Callable[..., MemcachedTransport]

@@ -14,7 +14,7 @@ from storage import Rig, changes, loaded, memcached_rig, probe_by
 
 from sharedsession.memcached.commands import Failed, Get, Stored
 from sharedsession.memcached.health import ProbedHealth
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.stats import Stats
 
 Connect = Callable[..., MemcachedTransport]

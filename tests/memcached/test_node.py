@@ -22,6 +22,8 @@ from servers import Memcached, connections, free_port
 
 from sharedsession.memcached import connection as connection_module
 from sharedsession.memcached import node as node_module
+from sharedsession.memcached import transport as transport_module
+from sharedsession.memcached import wire as wire_module
 from sharedsession.memcached.commands import (
     MISSING,
     Answer,
@@ -41,8 +43,9 @@ from sharedsession.memcached.commands import (
     TooLarge,
     Touch,
 )
-from sharedsession.memcached.node import MOST_LATE, MemcachedTransport, _Flight
+from sharedsession.memcached.node import MOST_LATE, Flight
 from sharedsession.memcached.patience import Deadline
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 Serve = Callable[[Script], ScriptedServer]
@@ -255,7 +258,7 @@ def test_a_node_owes_a_bounded_number_of_answers(connect: Connect, nodes: list[M
     store(transport, "k", b"here", "n2")
     nodes[0].hang()
     node = transport._nodes["n1"]
-    flight = _Flight(node, both[0][1], node.open(Deadline(1)), 0)
+    flight = Flight(node, both[0][1], node.open(Deadline(1)), 0)
     for _ in range(MOST_LATE):
         node.leave(flight, Deadline(4))
     waited, answers = timed(lambda: transport.ask(both))
@@ -305,15 +308,15 @@ def test_a_signal_in_mid_reply_costs_the_connection_not_the_truth(connect: Conne
 
 
 class InterruptAt:
-    """Raises `Interrupted` at the n-th line that node.py or connection.py executes."""
+    """Raises `Interrupted` at the n-th line that the files of the transport execute."""
 
-    FILES = (node_module.__file__, connection_module.__file__)
+    FILES = tuple(module.__file__ for module in (transport_module, node_module, connection_module, wire_module))
 
     def __init__(self, line: int) -> None:
         self.left = line
 
     def trace(self, frame: FrameType, event: str, _argument: object) -> Any:
-        """Count the lines of the two files (a trace function for sys.settrace)."""
+        """Count the lines of these files (a trace function for sys.settrace)."""
         if frame.f_code.co_filename not in self.FILES:
             return None
         if event == "line":

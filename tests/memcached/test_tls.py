@@ -181,7 +181,7 @@ def test_a_hung_node_over_tls_is_not_waited_for(start_tls: StartMemcached, tls: 
     connection = Connection(("127.0.0.1", server.port), LONG)
     try:
         connection.enter(access, time.monotonic() + LONG)
-        select.select([connection.sock], [], [], 5)  # the tickets are there
+        select.select([connection._wire.sock], [], [], 5)  # the tickets are there
         server.hang()
         connection.send(Get("k", 60), time.monotonic() + LONG)
         assert not connection.ready(0)
@@ -353,7 +353,7 @@ def test_a_server_that_reads_slowly_cannot_stretch_the_time_out(authority: Autho
     server = SlowReader(server_files)
     connection = Connection(("127.0.0.1", server.port), LONG)
     # Small, so that the server's reading is what lets it go on.
-    connection.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+    connection._wire.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
     connection.enter(Access(client_context(authority.ca, "", ""), "127.0.0.1"), time.monotonic() + LONG)
     size = 8 << 20
     try:
@@ -555,7 +555,7 @@ import random, sys, time
 import gevent
 from sharedsession.memcached.access import Access, client_context
 from sharedsession.memcached.commands import Found, Get, Ping, Put, Stored
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 ca, certificate, key, port, silent = sys.argv[1:]
@@ -625,7 +625,7 @@ FORK = """
 import os, sys
 from sharedsession.memcached.access import Access, client_context
 from sharedsession.memcached.commands import Found, Get, Put, Stored
-from sharedsession.memcached.node import MemcachedTransport
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 
 ca, certificate, key, port = sys.argv[1:]

@@ -9,9 +9,10 @@ from unittest import mock
 
 from sharedsession import lock
 from sharedsession.lock import SessionLock, Waiters
-from sharedsession.memcached import copies, node, settle, store
+from sharedsession.memcached import copies, settle, store, transport
+from sharedsession.memcached.cluster import Cluster
 from sharedsession.memcached.commands import Answer, Put
-from sharedsession.memcached.copies import Cluster, Copies
+from sharedsession.memcached.copies import Copies
 from sharedsession.memcached.move import move
 from sharedsession.memcached.outcomes import Loaded
 from sharedsession.memcached.store import Store
@@ -87,7 +88,7 @@ def function_runs_again() -> AbstractContextManager[None]:
 
 def tokens_outlive_connections() -> AbstractContextManager[None]:
     """A token is used on a connection opened after it was read."""
-    return _patched((node, "_read_before", lambda command, connection: False))
+    return _patched((transport, "_read_before", lambda command, connection: False))
 
 
 def older_record_with_fresh_token() -> AbstractContextManager[None]:

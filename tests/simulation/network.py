@@ -13,7 +13,10 @@ from unittest import mock
 from sharedsession import lock
 from sharedsession.memcached import node as memcached_node
 from sharedsession.memcached import patience as memcached_patience
+from sharedsession.memcached import transport as memcached_transport
 from sharedsession.memcached.commands import NO_TOKEN, Answer, Command, Delete, Found, Get, Put, Stored, Token
+from sharedsession.memcached.patience import Deadline
+from sharedsession.memcached.wire import TURN
 
 from .lease import SimKeeper
 from .node import SimNode
@@ -207,6 +210,10 @@ class SimConnection:
             raise EOFError("closed")
         return self._reply is not None
 
+    def prompt(self) -> bool:
+        """Wait a moment for the answer."""
+        return self.ready(self.network.world.now + TURN)
+
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Return the answer that has come."""
         if isinstance(command, Delete):
@@ -218,7 +225,7 @@ class SimConnection:
             self.network.given[self.process, self.node.name, command.key, answer.token] = self.incarnation
         return answer
 
-    def fits(self, command: Command, deadline: float) -> bool:
+    def fits(self, command: Put, deadline: Deadline) -> bool:
         """Say yes: nothing here is large."""
         return True
 
@@ -295,6 +302,7 @@ def installed(network: Network) -> Iterator[None]:
         mock.patch.object(SimConnection, "network", network, create=True),
         mock.patch.object(memcached_node, "Connection", SimConnection),
         mock.patch.object(memcached_node, "time", _Clock(network.world)),
+        mock.patch.object(memcached_transport, "time", _Clock(network.world)),
         mock.patch.object(lock, "time", _Clock(network.world)),
         mock.patch.object(lock, "_KEEPER", network.keeper),
         mock.patch.object(memcached_patience, "time", _Clock(network.world)),

@@ -9,12 +9,12 @@ from functools import cache
 from sharedsession.codec import RecordCodec
 from sharedsession.ids import IdFactory
 from sharedsession.manager import Manager
+from sharedsession.memcached.cluster import Cluster
 from sharedsession.memcached.commands import Failed, Ping
-from sharedsession.memcached.copies import Cluster
 from sharedsession.memcached.health import PROBE_INTERVAL
-from sharedsession.memcached.node import MemcachedTransport
 from sharedsession.memcached.ring import Ring
 from sharedsession.memcached.store import Store
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.nodelist import NodeConfig
 from sharedsession.stats import Stats
 from sharedsession.values import ValueCodec

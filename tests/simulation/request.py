@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from sharedsession.dialogue import NOTHING, Requested, Tell, Update
+from sharedsession.dialogue import NOTHING, Requested, Shown, Tell, Update
 from sharedsession.errors import SessionLockedError, StoreUnavailableError
 from sharedsession.life import Life
 from sharedsession.session import Session
@@ -23,6 +23,15 @@ LEDGER, COUNTER = "t", "k"
 
 class Killed(BaseException):
     """The request's process died (SIGKILL)."""
+
+
+class _Shown(Shown):
+    def __init__(self, ids: Sequence[Requested], *, exclusive: bool) -> None:
+        super().__init__(ids)
+        self._exclusive = exclusive
+
+    def exclusive(self) -> bool:
+        return self._exclusive
 
 
 class Client:
@@ -76,12 +85,7 @@ class Request:
         self.shown = shown
         self.world: World = process.network.world
         self.exclusive = exclusive
-        self.life = Life(
-            process.manager,
-            lambda: [Requested(text, "cookie") for text in shown],
-            lambda: True,
-            exclusive=lambda: exclusive,
-        )
+        self.life = Life(process.manager, _Shown([Requested(text, "cookie") for text in shown], exclusive=exclusive))
         self.session = Session(self.life)
         self.lineage: Lineage | None = None
         self._began = self._seen = self.world.now

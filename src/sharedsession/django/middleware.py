@@ -203,7 +203,7 @@ def _enter(request: HttpRequest, policy: Policy) -> Exchange:
     meta = request.META
     # No form is looked into here: Django took hold of the body before any middleware ran.
     content_type = meta.pop("CONTENT_TYPE", None)
-    exchange = Exchange(policy, meta, lambda _: _origin(request, policy))
+    exchange = Exchange(policy, meta, _origin(request, policy))
     if content_type is not None:
         meta["CONTENT_TYPE"] = content_type
     request.path = policy.tracking.strip_path(request.path)

@@ -17,8 +17,8 @@ from typing import NamedTuple
 from ..forking import renew_after_fork
 from ..ids import derive_keys
 from ..stats import Stats, logger
+from .cluster import Cluster
 from .commands import Found, Get, Missing, Put
-from .copies import Cluster
 
 #: Seconds for which what a process left is kept: the longest that memcached counts from now.
 _KEPT = 30 * 86400

@@ -9,7 +9,6 @@ serve other users' sessions, so whoever gets an exception from here closes the c
 
 from __future__ import annotations
 
-import socket
 import ssl
 import time
 from collections.abc import Iterator
@@ -19,47 +18,21 @@ from urllib.parse import unquote_to_bytes
 from pymemcache.client.base import Client
 from pymemcache.exceptions import MemcacheError
 
+from . import protocol
 from .access import Access
-from .commands import (
-    CONFLICT,
-    MISSING,
-    NO_TOKEN,
-    Answer,
-    Command,
-    Delete,
-    Failed,
-    Found,
-    Get,
-    Ping,
-    Put,
-    Refused,
-    Stored,
-    Token,
-    TooLarge,
-    Touch,
-)
+from .commands import NO_TOKEN, Answer, Command, Delete, Ping, Put, Stored
+from .patience import Deadline
+from .protocol import ProtocolError
+from .wire import Wire
 
 #: What a connection raises when the server or the network fails it.
 FAULTS: tuple[type[Exception], ...] = (OSError, MemcacheError, EOFError, ValueError)
 
-_RECEIVE = 65536
 _LONGEST_LINE = 2048
-#: Larger values are not ours: memcached's own limit is 1 MiB unless raised with -I.
-_LARGEST_VALUE = 128 * 1024 * 1024
-#: memcached reads an exptime above 30 days as a date (protocol.txt, "Expiration times").
-_RELATIVE_LIMIT = 30 * 86400
-#: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
-_LAST_DATE = 2**31 - 1
-#: Seconds for which what has arrived already is read after the deadline.
-_ARRIVED = 0.05
 #: Values above this many bytes are measured against the server's item limit before they are sent.
 _MEASURED_ABOVE = 65536
 #: Room an item needs besides key and value: memcached's item header, CAS and slab chunk headers.
 _ITEM_OVERHEAD = 512
-
-
-class ProtocolError(ValueError):
-    """The server said something that is not a reply to what was asked."""
 
 
 class CrowdedError(ProtocolError):
@@ -82,10 +55,10 @@ class DumpRefusedError(ProtocolError):
 class _Opener(Client):  # type: ignore[misc]
     """pymemcache's part: connecting."""
 
-    def open(self) -> socket.socket:
-        """Connect; return the socket."""
+    def open(self) -> Wire:
+        """Connect; return what to speak through."""
         self._connect()
-        return self.sock  # type: ignore[no-any-return]
+        return Wire(self.sock)
 
 
 class Connection:
@@ -117,7 +90,7 @@ class Connection:
         self._greeted = False
         self._authenticates = False
         self._closed = False
-        self.sock: socket.socket = opener.open()
+        self._wire = opener.open()
 
     def enter(self, access: Access, until: float) -> None:
         """Begin TLS, and say with the first command who this is; to be called before that, at most once.
@@ -129,16 +102,15 @@ class Connection:
         Raises:
             OSError, ValueError: there is no TLS with this server; the connection is closed.
         """
-        self.sock = access.secure(self.sock, until)
+        self._wire = Wire(access.secure(self._wire.sock, until))
         self._authenticates = access.greeting != b""
         self._greeting = access.greeting + self._greeting
 
     def _write(self, data: bytes, deadline: float) -> None:
         if self._closed:
             raise OSError("the connection is closed")
-        self.sock.settimeout(_until(deadline))
         try:
-            self.sock.sendall(self._greeting + data)
+            self._wire.send(self._greeting + data if self._greeting else data, deadline)
         except (ConnectionError, ssl.SSLError) as error:
             self._fail(error)
         self._greeting = b""
@@ -168,25 +140,25 @@ class Connection:
         """Raise the error, with what it may mean when the server has not answered anything yet."""
         if self._greeted:
             raise error
-        secured = isinstance(self.sock, ssl.SSLSocket)
+        secured = isinstance(self._wire.sock, ssl.SSLSocket)
         hint = "does it accept this client's certificate?" if secured else "does it want TLS?"
         raise ConnectionError(f"{error}, before its first answer; {hint}") from error
 
-    def fits(self, command: Command, deadline: float) -> bool:
+    def fits(self, command: Put, deadline: Deadline) -> bool:
         """Say whether the server can take the value.
 
         Asked before a large value is sent: a memcached that refuses one has already thrown the old item away
         (proto_text.c: "Avoid stale data persisting in cache because we failed alloc").
         """
-        if not isinstance(command, Put) or len(command.value) <= _MEASURED_ABOVE:
+        if len(command.value) <= _MEASURED_ABOVE:
             return True
         if self._limit is None:
-            self._limit = self._ask_limit(deadline)
+            self._limit = self._ask_limit(deadline.half())
         return len(command.value) + len(command.key) + _ITEM_OVERHEAD <= self._limit
 
     def _ask_limit(self, deadline: float) -> int:
         """Return the server's item limit in bytes (its -I option); a proxy that does not tell is not measured."""
-        limit = _LARGEST_VALUE
+        limit = protocol.LARGEST_VALUE
         self._write(b"stats settings\r\n", deadline)
         while (line := self._reply(deadline)).startswith(b"STAT "):
             if line.startswith(b"STAT item_size_max "):
@@ -196,7 +168,16 @@ class Connection:
     def send(self, command: Command, deadline: float) -> None:
         """Send a command without waiting for its reply."""
         self._opaque += 1
-        self._write(_encode(command, self._opaque), deadline)
+        self._write(protocol.encode(command, self._opaque), deadline)
+
+    def prompt(self) -> bool:
+        """Wait a moment (`wire.TURN`) for the beginning of a reply; say whether it is there; same errors as `ready`."""
+        if not self._buffer:
+            try:
+                self._buffer = self._taken(self._wire.prompt())
+            except (ConnectionError, ssl.SSLError) as error:
+                self._fail(error)
+        return self._buffer != b""
 
     def ready(self, deadline: float) -> bool:
         """Wait for the beginning of a reply, at the latest until `deadline` (time.monotonic); say whether it is there.
@@ -204,21 +185,32 @@ class Connection:
         Raises:
             OSError, EOFError: the server closed the connection.
         """
-        if self._buffer:
-            return True
-        try:
-            # 0, which means "do not wait", finds what has arrived already.
-            self.sock.settimeout(max(deadline - time.monotonic(), 0))
-            self._buffer = self._received()
-        except (TimeoutError, BlockingIOError):
-            return False
-        return True
+        if not self._buffer:
+            try:
+                self._buffer = self._taken(self._wire.wait(deadline))
+            except (ConnectionError, ssl.SSLError) as error:
+                self._fail(error)
+        return self._buffer != b""
 
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Read the reply to `command`, at the latest by `deadline` (time.monotonic).
 
         `newest` is the number of the newest connection when the command was sent: see `Token`.
         """
+        if self._greeted:
+            answer = self._usual(command, newest)
+            if answer is not None:
+                return answer
+        return self._unusual(command, deadline, newest)
+
+    def _usual(self, command: Command, newest: int) -> Answer | None:
+        """Return the answer if all of it is here, and it is what nearly every answer is: a value found, or stored."""
+        usual = protocol.usual(command, self._opaque, self._buffer, newest)
+        if usual is not None:
+            self._buffer = b""
+        return usual
+
+    def _unusual(self, command: Command, deadline: float, newest: int) -> Answer:
         if isinstance(command, Delete):
             return Stored(NO_TOKEN)
         reply = self._reply(deadline)
@@ -227,12 +219,12 @@ class Connection:
         status, _, rest = reply.partition(b" ")
         if status == b"SERVER_ERROR":
             self._reusable = False  # it echoes no opaque, so nothing proves that it answers this command
-            return _refusal(command, rest.decode("ascii", "replace"))
+            return protocol.refusal(command, rest.decode("ascii", "replace"))
         flags = rest.split()
-        value = self._data(_size(flags), deadline) if status == b"VA" else b""
+        value = self._data(protocol.size(flags), deadline) if status == b"VA" else b""
         if b"O%d" % self._opaque not in flags:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
-        return _answer(command, status, flags, value, newest)
+        return protocol.answer(command, status, flags, value, newest)
 
     def keys(self, walk: str, patience: float) -> Iterator[str]:
         """Yield the keys of all values (protocol.txt, "LRU Crawler": metadump); the connection is of no use after it.
@@ -267,7 +259,7 @@ class Connection:
     def close(self) -> None:
         """Close it; may be called again."""
         self._closed = True
-        self.sock.close()
+        self._wire.sock.close()
 
     def reusable(self) -> bool:
         """Say whether the next command may use this connection: everything received has been read."""
@@ -296,22 +288,15 @@ class Connection:
         return data[:size]
 
     def _more(self, deadline: float) -> bytes:
-        # Set anew for every piece, and with an end: a server that trickles bytes must not stretch the time-out.
-        if time.monotonic() > deadline + _ARRIVED:
-            raise TimeoutError("timed out")
-        self.sock.settimeout(_until(deadline))
-        return self._received()
-
-    def _received(self) -> bytes:
         try:
-            received: bytes = self.sock.recv(_RECEIVE)
-        except ssl.SSLWantReadError:
-            raise BlockingIOError from None  # as without TLS
+            return self._taken(self._wire.more(deadline))
         except (ConnectionError, ssl.SSLError) as error:
             self._fail(error)
-        if not received:
+
+    def _taken(self, received: bytes | None) -> bytes:
+        if received == b"":
             self._fail(EOFError("connection closed by the server"))
-        return received
+        return received or b""
 
 
 def _check_greeting(answer: bytes) -> None:
@@ -322,65 +307,3 @@ def _check_greeting(answer: bytes) -> None:
             f"it answers {answer[:60].decode('ascii', 'replace')!r} to mn: memcached 1.6 or newer is needed "
             "for its meta commands"
         )
-
-
-def _until(deadline: float) -> float:
-    # Never 0, which would mean "do not wait": what has arrived already is still read after the deadline.
-    return max(deadline - time.monotonic(), 0.001)
-
-
-def _encode(command: Command, opaque: int) -> bytes:
-    if isinstance(command, Get):
-        touch = "" if command.ttl is None else f" T{exptime(command.ttl)}"
-        # t before T: flags act in order, so t tells the life left before this read prolonged it.
-        return f"mg {command.key} v c t{touch} O{opaque}\r\n".encode()
-    if isinstance(command, Put):
-        mode = "ME" if command.token is None else f"C{command.token.cas}"
-        head = f"ms {command.key} {len(command.value)} T{exptime(command.ttl)} c {mode} O{opaque}\r\n"
-        return b"%b%b\r\n" % (head.encode(), command.value)
-    if isinstance(command, Touch):
-        return f"mg {command.key} T{exptime(command.ttl)} O{opaque}\r\n".encode()
-    if isinstance(command, Delete):
-        # Not md with q: memcached 1.6.18 answers NF all the same.
-        return f"delete {command.key} noreply\r\n".encode()
-    return b"mn\r\n"
-
-
-def exptime(ttl: int) -> int:
-    """Return a life in seconds as memcached's exptime: at least 1 (0 is for ever), a date when above 30 days."""
-    ttl = max(ttl, 1)
-    return ttl if ttl <= _RELATIVE_LIMIT else min(int(time.time()) + ttl, _LAST_DATE)
-
-
-def _size(flags: list[bytes]) -> int:
-    size = int(flags[0]) if flags and flags[0].isdigit() else -1
-    if not 0 <= size <= _LARGEST_VALUE:
-        raise ProtocolError("no length of the value")
-    return size
-
-
-def _answer(command: Command, status: bytes, flags: list[bytes], value: bytes, newest: int) -> Answer:
-    if status == b"VA" and isinstance(command, Get):
-        return Found(value, Token(_number(flags, b"c"), newest), _number(flags, b"t"))
-    if status == b"HD" and isinstance(command, Put):
-        return Stored(Token(_number(flags, b"c"), newest))
-    if status == b"HD" and isinstance(command, Touch):
-        return Stored(NO_TOKEN)
-    if status in (b"EN", b"NF"):
-        return MISSING
-    if status in (b"NS", b"EX") and isinstance(command, Put):
-        return CONFLICT
-    raise ProtocolError(f"unexpected reply {status[:20].decode('ascii', 'replace')!r}")
-
-
-def _number(flags: list[bytes], letter: bytes) -> int:
-    for flag in flags:
-        if flag[:1] == letter:
-            return int(flag[1:])
-    raise ProtocolError(f"reply without {letter.decode()}")
-
-
-def _refusal(command: Command, text: str) -> Answer:
-    if not isinstance(command, Put):
-        return Failed(text[:100])
-    return TooLarge(text[:100]) if "too large" in text else Refused(text[:100])

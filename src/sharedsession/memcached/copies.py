@@ -6,14 +6,13 @@ Knows which node has what; what the records mean is `record`'s business, what a 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import Enum
 from functools import reduce
 
-from ..codec import Decoded, RecordCodec, Unreadable
+from ..codec import Decoded, Unreadable
 from ..errors import SessionTooLargeError, StoreUnavailableError
-from ..record import SLACK, Record, life, merge
-from ..stats import Stats
+from ..record import Record, life, merge
+from .cluster import Cluster
 from .commands import (
     Answer,
     Conflict,
@@ -28,40 +27,7 @@ from .commands import (
     Token,
     TooLarge,
     Touch,
-    Transport,
 )
-from .health import Health
-from .ring import Ring
-
-
-@dataclass
-class Cluster:
-    """What every operation needs: the nodes and how to speak with them. `Membership` alone changes it."""
-
-    ring: Ring
-    transport: Transport
-    health: Health
-    codec: RecordCodec
-    stats: Stats
-    #: Copies of every record: all nodes, where there are fewer.
-    copies: int
-    #: Copies that must have taken a change.
-    required: int
-    #: Seconds since the epoch.
-    clock: Callable[[], float]
-    #: Called with the number of the round after a lost compare-and-swap: waits a little.
-    pause: Callable[[int], None]
-    #: Seconds after its creation at which a session ends; None: no limit.
-    max_lifetime: int | None = None
-
-    def ttl(self, record: Record) -> int:
-        """Return the life in seconds that memcached gives the record: a tombstone's outlives every orphan copy."""
-        if record.state:
-            return record.longest + SLACK
-        ttl = life(record.max_inactive_interval)
-        if self.max_lifetime is not None:
-            ttl = min(ttl, record.created + self.max_lifetime - int(self.clock()))
-        return max(ttl, 1)
 
 
 class Standing(Enum):
@@ -93,6 +59,8 @@ class Copies:
         # Nodes that hold something else than was read.
         self._unread: set[str] = set()
         self._kept = False
+        #: All copies were read, and nothing is to be mended.
+        self.whole: bool = False
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -106,6 +74,10 @@ class Copies:
             StoreUnavailableError: nothing was found, and no node that could say "there is none" has answered.
         """
         wanted = self._cluster.copies
+        if not self._tokens:
+            found = self._ask_alike(self.first_choice(), ttl)
+            if found is not None:
+                return found
         while len(self._tokens) < wanted and self._ask_next(wanted - len(self._tokens), ttl):
             pass
         if self._uneven():
@@ -205,6 +177,12 @@ class Copies:
         # Equal bytes are equal records: the usual case costs no decoding of the second copy.
         return len(set(self._bytes.values())) > 1 or len(self._bytes) < len(self._tokens)
 
+    def first_choice(self) -> list[str]:
+        """Return the nodes that are asked first."""
+        copies, is_up = self._cluster.copies, self._cluster.health.is_up
+        home = self._preference[:copies]
+        return list(home) if all(map(is_up, home)) else self.candidates()[:copies]
+
     def candidates(self) -> list[str]:
         """Return the healthy nodes that have not been asked, in order of preference."""
         is_up = self._cluster.health.is_up
@@ -217,13 +195,27 @@ class Copies:
         self._ask(nodes, ttl)
         return bool(nodes)
 
+    def _ask_alike(self, nodes: list[str], ttl: int | None) -> Record | None:
+        """Ask nodes; return the record if all hold the same readable one, as nearly always."""
+        command = Get(self.key, ttl)
+        answers = self._cluster.transport.ask([(node, command) for node in nodes])
+        first = answers[0] if answers else None
+        if type(first) is Found and all(type(each) is Found and each.value == first.value for each in answers[1:]):
+            decoded = self._decode(nodes[0], first.value)
+            if isinstance(decoded, Decoded):
+                self._tokens = {node: answer.token for node, answer in zip(nodes, answers, strict=True)}  # type: ignore[union-attr]  # all `Found`
+                self._records = dict.fromkeys(nodes, decoded)
+                self._bytes = dict.fromkeys(nodes, first.value)
+                self.remaining = max(answer.remaining for answer in answers)  # type: ignore[union-attr]
+                self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
+                return decoded.record
+        for node, answer in zip(nodes, answers, strict=True):
+            self.note(node, answer)
+        return None
+
     def _ask(self, nodes: Iterable[str], ttl: int | None) -> None:
         for node, answer in self._send(nodes, lambda _: Get(self.key, ttl)):
             self.note(node, answer)
-
-    def first_choice(self) -> list[str]:
-        """Return the nodes that are asked first."""
-        return self.candidates()[: self._cluster.copies]
 
     def note(self, node: str, answer: Answer) -> None:
         """Take in a node's answer to a read."""

@@ -12,10 +12,10 @@ from ..errors import ConfigError
 from ..forking import renew_after_fork
 from ..nodelist import NodeConfig, NodeList, parse_nodes
 from ..stats import Stats, logger
-from .copies import Cluster
+from .cluster import Cluster
 from .health import Health
-from .node import MemcachedTransport
 from .ring import Ring
+from .transport import MemcachedTransport
 
 #: What stands before "@" in an entry, which has no place in one.
 _PASSWORD = re.compile(r"[^\s'\"]+@")

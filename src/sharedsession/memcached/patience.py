@@ -6,14 +6,13 @@ import time
 from typing import NamedTuple
 
 from .commands import Command, Found, Ping, Stored
+from .wire import TURN
 
 #: Part of the time-out for which a slow copy may hold back a request that has its answer from another: a fault of the
 #: node from there on. Half, so that one lost packet, sent again after 200 ms (TCP's least, RFC 6298), is none.
 GRACE = 0.5
 #: The same for a node that has just been late.
 SHORT_GRACE = 0.08
-#: Seconds for which one node's answer is awaited while others are outstanding, before those are looked at.
-_TURN = 0.02
 
 
 class Deadline:
@@ -72,6 +71,6 @@ class Done:
         since = None if isinstance(command, Ping) else self._since.get(command.key)
         if since is None or not (steady or late):
             # A server behind a new connection may have lost everything: what it has to say is worth waiting for.
-            return Patience(deadline.at if alone else min(deadline.at, time.monotonic() + _TURN), is_last=False)
+            return Patience(deadline.at if alone else min(deadline.at, time.monotonic() + TURN), is_last=False)
         grace = SHORT_GRACE if late else GRACE
         return Patience(min(deadline.at, since + grace * self._timeout), is_last=True)

@@ -8,8 +8,9 @@ from functools import reduce
 
 from ..errors import StoreUnavailableError
 from ..record import EPOCH_STEP, Record, merge, new_epoch
+from .cluster import Cluster
 from .commands import Conflict, Stored, TooLarge
-from .copies import Cluster, Copies
+from .copies import Copies
 
 #: Turns what stands into what shall stand; called again for each state that is met.
 Change = Callable[[Record], Record]

@@ -11,8 +11,9 @@ from collections.abc import Iterator, Sequence
 
 from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from ..stats import logger
+from .cluster import Cluster
 from .commands import Delete
-from .copies import Cluster, Copies, Standing, read_together
+from .copies import Copies, Standing, read_together
 from .outcomes import UNKNOWN, Absence, Absent, Authority, Loaded, Location
 from .ring import key_position
 from .settle import Change, random_step, repair, settle
@@ -44,7 +45,8 @@ class Store:
         Raises:
             StoreUnavailableError: no node that could know has answered.
         """
-        return next(self.load_each([key], slide=slide))
+        asked = life(self._default_interval) if slide else None
+        return self._load(Copies(self.cluster, key), asked, touched=True, mends=True)
 
     def load_each(self, keys: Sequence[str], *, slide: bool = True, mends: bool = True) -> Iterator[Loaded | Absent]:
         """Yield what `load` returns for each key; the first question about all of them takes one trip together.
@@ -73,7 +75,7 @@ class Store:
         if record.state is State.MOVED:
             self.rescue(copies.live(), record)
         keeps = asked is None and not record.state
-        if mends or record.state or not all(copies.readable(node) for node in copies.current()):
+        if not copies.whole and (mends or record.state or not all(map(copies.readable, copies.current()))):
             record = repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         ttl = self.cluster.ttl(record)
         if asked is not None and (ttl != asked or not touched):

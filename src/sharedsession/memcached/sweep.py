@@ -10,8 +10,9 @@ from enum import Enum
 from ..codec import Unreadable
 from ..errors import StoreError, StoreUnavailableError
 from ..record import Record, State, merge
+from .cluster import Cluster
 from .commands import Found, Get, Missing
-from .copies import Cluster, Copies
+from .copies import Copies
 from .dump import Listing
 from .settle import repair
 from .store import Store

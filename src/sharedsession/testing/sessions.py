@@ -110,7 +110,7 @@ class Sessions:
         found = self._parts.store.load(key, slide=False)
         if not isinstance(found, Loaded):
             return None
-        attributes = Attributes(VALUES, found.record.live)
+        attributes = Attributes(VALUES, found.record.entries)
         return {name: attributes.get(name) for name in attributes.names()}
 
     # -- clock and faults ------------------------------------------------------------------------------------------

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from itertools import islice
 
 from werkzeug.http import dump_cookie
@@ -32,10 +31,10 @@ class CookieTracking:
         # what follows "=" cannot match in two ways, so a hostile header costs no more than its length.
         self._pattern = re.compile(rf"(?:^|;)[ \t]*{re.escape(config.name)}[ \t]*=([^;]*)")
 
-    def resolve(self, view: RequestView) -> Iterator[Requested]:
-        """Yield the ids the client sent, in order; several cookies of one name come from several paths or domains."""
-        for match in islice(self._pattern.finditer(view.cookies), MOST_COOKIES):
-            yield Requested(match[1].strip(' \t"'), "cookie")
+    def resolve(self, view: RequestView) -> list[Requested]:
+        """Return the ids the client sent, in order; several cookies of one name come from several paths or domains."""
+        found = islice(self._pattern.finditer(view.cookies), MOST_COOKIES)
+        return [Requested(match[1].strip(' \t"'), "cookie") for match in found]
 
     def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
         """Add the Set-Cookie header that the update calls for, if any."""

@@ -39,12 +39,8 @@ class Guards:
         held_back = "cookie" in config.tracking and config.cookie.samesite != "None"
         self._cookie = CookieTracking(config.cookie) if held_back else None
 
-    def of(self, view: RequestView) -> RequestGuard:
-        """Return what can be asked of one request."""
-        return RequestGuard(self, view)
-
     def fingerprint(self, view: RequestView) -> Sequence[bytes] | None:
-        """Return what the application sees in the client, hashed; see `sharedsession.guard.Guard`.
+        """Return what the application sees in the client, hashed; see `sharedsession.dialogue.Request`.
 
         Keyed: short texts such as addresses could be guessed from a plain hash by whoever reads memcached.
         """
@@ -69,34 +65,7 @@ class Guards:
         """
         if self._cookie is None or view.method in _SAFE or not view.is_from_elsewhere:
             return False
-        return next(self._cookie.resolve(view), None) is None
-
-
-class RequestGuard:
-    """What can be asked of one request; see `sharedsession.guard.Guard`.
-
-    Args:
-        guards: the middleware's.
-        view: the request.
-    """
-
-    __slots__ = ("_guards", "_view")
-
-    def __init__(self, guards: Guards, view: RequestView) -> None:
-        self._guards = guards
-        self._view = view
-
-    def fingerprint(self) -> Sequence[bytes] | None:
-        """Return what the application sees in the client, hashed."""
-        return self._guards.fingerprint(self._view)
-
-    def may_create(self) -> bool:
-        """Ask the application whether this client may have a new session."""
-        return self._guards.may_create(self._view)
-
-    def from_elsewhere(self) -> bool:
-        """Say whether another site caused the request, so that the browser has kept its cookie back."""
-        return self._guards.from_elsewhere(self._view)
+        return not self._cookie.resolve(view)
 
 
 def _function(option: str, named: object) -> Callable[[dict[str, Any]], object] | None:

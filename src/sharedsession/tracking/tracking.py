@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 from markupsafe import Markup
@@ -53,19 +52,15 @@ class Tracking:
         """Return a decoded path without the id, where URLs carry ids."""
         return self._url.strip_decoded(path) if self._url else path
 
-    def resolve(self, view: RequestView, trail: Trail | None) -> Iterator[Requested]:
-        """Yield the ids that the client showed, best first: cookies, then the URL's, then the form's."""
-        if self._cookie:
-            yield from self._cookie.resolve(view)
+    def resolve(self, view: RequestView, trail: Trail | None) -> list[Requested]:
+        """Return the ids that the client showed, best first: cookies, then the URL's, then the form's."""
+        shown = self._cookie.resolve(view) if self._cookie else []
         # A link or a form on another site must not choose the session (RFC 9110 has no say; Fetch Metadata has).
         if trail is None or view.is_cross_site:
-            return
-        for text in trail.url_ids:
-            yield Requested(text, "url")
-        if self._form and trail.body is not None:
-            found = self._form.find(trail.body, view.content_type)
-            if found is not None:
-                yield Requested(found, "form")
+            return shown
+        shown += [Requested(text, "url") for text in trail.url_ids]
+        found = self._form.find(trail.body, view.content_type) if self._form and trail.body is not None else None
+        return shown if found is None else [*shown, Requested(found, "form")]
 
     def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
         """Add the cookie that the update calls for."""
