@@ -368,7 +368,7 @@ def test_a_connection_that_ends_late_is_closed_too(nodes: list[Memcached]) -> No
     transport = MemcachedTransport(parse_nodes(listed(nodes[:2])), 5, 5)
     assert isinstance(transport.ask([("n2", Put("k", b"0", 100, None))])[0], Stored)
     node = transport._nodes["n2"]
-    connection = node.spare()
+    connection = node.idle_one()
     assert connection is not None
     transport.set_nodes(parse_nodes(listed(nodes[:1])))
     node.give(connection)

@@ -39,6 +39,8 @@ _MAC_SIZE = 16
 _ENTRY = frozenset([len(Entry._fields)])
 _entry: Callable[[tuple[Any, ...]], Entry] = partial(tuple.__new__, Entry)
 _STATES = tuple(State)
+#: Places of a record's fields that are not stored as they are.
+_ENTRIES, _STATE = map(Record._fields.index, ("entries", "state"))
 _COMPRESSED = 1
 _ENCRYPTED = 2
 
@@ -103,13 +105,14 @@ class RecordCodec:
         problem = _check_header(key, value)
         if problem is not None:
             return problem
-        if value[3] & _ENCRYPTED:
+        flags = value[3]
+        if flags & _ENCRYPTED:
             return self._decrypt(key, value)
-        raw, mac = value[:-_MAC_SIZE], value[-_MAC_SIZE:]
+        raw, mac, storage_key = value[:-_MAC_SIZE], value[-_MAC_SIZE:], key.encode()
         for signing_key in self._keys:
-            if hmac.compare_digest(self._mac(signing_key, key, raw), mac):
-                former = signing_key is not self._keys[0]
-                return _decoded(raw[_HEADER.size :], value[3], outdated=former or self._encrypt)
+            if hmac.compare_digest(hmac.digest(signing_key, storage_key + raw, "sha256")[:_MAC_SIZE], mac):
+                outdated = self._encrypt or signing_key is not self._keys[0]
+                return _decoded(raw[_HEADER.size :], flags, outdated=outdated)
         return Unreadable.DAMAGED
 
     def _decrypt(self, key: str, value: bytes) -> Decoded | Unreadable:
@@ -166,14 +169,13 @@ def _unpack(body: bytes, flags: int) -> Record | None:
     try:
         if flags & _COMPRESSED:
             body = _decompress(body)
-        (created, interval, longest, entries, floor, state, moved_to, closed, decider, recent, cookie_only) = (
-            msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass")
-        )
+        fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
+        entries = fields[_ENTRIES]
         if not _ENTRY.issuperset(map(len, entries.values())):
             return None
-        attributes = dict(zip(entries, map(_entry, entries.values()), strict=True))
-        head = (created, interval, longest, attributes, floor, _STATES[state], moved_to, closed)
-        return Record(*head, decider, recent, cookie_only)
+        fields[_ENTRIES] = dict(zip(entries, map(_entry, entries.values()), strict=True))
+        fields[_STATE] = _STATES[fields[_STATE]]
+        return Record(*fields)
     except (ValueError, TypeError, AttributeError, LookupError, zlib.error, msgpack.UnpackException):
         return None
 

@@ -248,7 +248,7 @@ def test_an_answer_that_is_overdue_is_given_up(connect: Connect, nodes: list[Mem
     time.sleep(TIMEOUT)
     nodes[0].resume()
     assert value(one(transport, Get("k", 60))) == b"here"
-    assert not transport._nodes["n1"].owes()
+    assert not transport._nodes["n1"].late
 
 
 def test_a_node_owes_a_bounded_number_of_answers(connect: Connect, nodes: list[Memcached]) -> None:

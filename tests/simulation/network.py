@@ -210,9 +210,11 @@ class SimConnection:
             raise EOFError("closed")
         return self._reply is not None
 
-    def prompt(self) -> bool:
+    def prompt(self, command: Command, newest: int) -> Answer | None:
         """Wait a moment for the answer."""
-        return self.ready(self.network.world.now + TURN)
+        if isinstance(command, Delete) or self.ready(self.network.world.now + TURN):
+            return self.receive(command, 0, newest)
+        return None
 
     def receive(self, command: Command, deadline: float, newest: int) -> Answer:
         """Return the answer that has come."""

@@ -170,14 +170,23 @@ class Connection:
         self._opaque += 1
         self._write(protocol.encode(command, self._opaque), deadline)
 
-    def prompt(self) -> bool:
-        """Wait a moment (`wire.TURN`) for the beginning of a reply; say whether it is there; same errors as `ready`."""
-        if not self._buffer:
-            try:
-                self._buffer = self._taken(self._wire.prompt())
-            except (ConnectionError, ssl.SSLError) as error:
-                self._fail(error)
-        return self._buffer != b""
+    def prompt(self, command: Command, newest: int) -> Answer | None:
+        """Return the reply to a command just sent if it comes in a moment (`wire.TURN`), whole and of a usual form.
+
+        None: all others are for `ready` and `receive`; same errors as these.
+        """
+        if type(command) is Delete:
+            return Stored(NO_TOKEN)
+        try:
+            received = self._wire.prompt()
+        except (ConnectionError, ssl.SSLError) as error:
+            self._fail(error)
+        if received and self._greeted:
+            answer = protocol.usual(command, self._opaque, received, newest)
+            if answer is not None:
+                return answer
+        self._buffer = self._taken(received)
+        return None
 
     def ready(self, deadline: float) -> bool:
         """Wait for the beginning of a reply, at the latest until `deadline` (time.monotonic); say whether it is there.
@@ -197,20 +206,6 @@ class Connection:
 
         `newest` is the number of the newest connection when the command was sent: see `Token`.
         """
-        if self._greeted:
-            answer = self._usual(command, newest)
-            if answer is not None:
-                return answer
-        return self._unusual(command, deadline, newest)
-
-    def _usual(self, command: Command, newest: int) -> Answer | None:
-        """Return the answer if all of it is here, and it is what nearly every answer is: a value found, or stored."""
-        usual = protocol.usual(command, self._opaque, self._buffer, newest)
-        if usual is not None:
-            self._buffer = b""
-        return usual
-
-    def _unusual(self, command: Command, deadline: float, newest: int) -> Answer:
         if isinstance(command, Delete):
             return Stored(NO_TOKEN)
         reply = self._reply(deadline)

@@ -44,10 +44,15 @@ class Standing(Enum):
 class Copies:
     """The copies of the record under one key, as far as this request has seen them."""
 
+    #: Longest remaining life in seconds that a copy had before it was read.
+    remaining: int = 0
+    #: All copies were read, and nothing is to be mended.
+    whole: bool = False
+    # A node holds what must not be overwritten.
+    _kept: bool = False
+
     def __init__(self, cluster: Cluster, key: str) -> None:
         self.key = key
-        #: Longest remaining life in seconds that a copy had before it was read.
-        self.remaining: int = 0
         self._cluster = cluster
         self._preference = cluster.ring.nodes_for(key)
         # Nodes that answered -> token of what they hold; None: they hold nothing.
@@ -58,9 +63,6 @@ class Copies:
         self._causes: dict[str, str] = {}
         # Nodes that hold something else than was read.
         self._unread: set[str] = set()
-        self._kept = False
-        #: All copies were read, and nothing is to be mended.
-        self.whole: bool = False
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -199,19 +201,26 @@ class Copies:
         """Ask nodes; return the record if all hold the same readable one, as nearly always."""
         command = Get(self.key, ttl)
         answers = self._cluster.transport.ask([(node, command) for node in nodes])
-        first = answers[0] if answers else None
-        if type(first) is Found and all(type(each) is Found and each.value == first.value for each in answers[1:]):
-            decoded = self._decode(nodes[0], first.value)
-            if isinstance(decoded, Decoded):
-                self._tokens = {node: answer.token for node, answer in zip(nodes, answers, strict=True)}  # type: ignore[union-attr]  # all `Found`
-                self._records = dict.fromkeys(nodes, decoded)
-                self._bytes = dict.fromkeys(nodes, first.value)
-                self.remaining = max(answer.remaining for answer in answers)  # type: ignore[union-attr]
-                self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
-                return decoded.record
+        record = self._take_alike(nodes, answers)
+        if record is None:
+            for node, answer in zip(nodes, answers, strict=True):
+                self.note(node, answer)
+        return record
+
+    def _take_alike(self, nodes: list[str], answers: list[Answer]) -> Record | None:
+        value, remaining, tokens = None, 0, {}
         for node, answer in zip(nodes, answers, strict=True):
-            self.note(node, answer)
-        return None
+            if type(answer) is not Found or (value is not None and answer.value != value):
+                return None
+            value, tokens[node], remaining = answer.value, answer.token, max(remaining, answer.remaining)
+        decoded = None if value is None else self._cluster.codec.decode(self.key, value)
+        if value is None or type(decoded) is not Decoded:
+            return None
+        self._tokens.update(tokens)
+        self._records, self._bytes = dict.fromkeys(nodes, decoded), dict.fromkeys(nodes, value)
+        self.remaining = remaining
+        self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
+        return decoded.record
 
     def _ask(self, nodes: Iterable[str], ttl: int | None) -> None:
         for node, answer in self._send(nodes, lambda _: Get(self.key, ttl)):

@@ -54,22 +54,15 @@ class Node:
         self._access = access and access.to(config.address)
         # A deque's append and pop are atomic: threads and greenlets take connections without a lock.
         self._idle: deque[Connection] = deque()
-        # Commands whose answers nobody waits for any more, and when they must be there.
-        self._late: deque[tuple[Flight, float]] = deque()
+        #: Commands whose answers nobody waits for any more, and when they must be there.
+        self.late: deque[tuple[Flight, float]] = deque()
         self._last_late = -LATE_MEMORY
         self._retired = False
         renew_after_fork(self)
         weakref.finalize(self, _close_all, self._idle)
 
-    def take(self, deadline: Deadline) -> Connection:
-        """Return a connection for one command; `give` it back or close it."""
-        try:
-            return self._idle.pop()
-        except IndexError:
-            return self.open(deadline)
-
-    def spare(self) -> Connection | None:
-        """Return an idle connection, if there is one."""
+    def idle_one(self) -> Connection | None:
+        """Return an idle connection for one command, if there is one; `give` it back or close it."""
         try:
             return self._idle.pop()
         except IndexError:
@@ -118,10 +111,6 @@ class Node:
 
     # -- late answers ----------------------------------------------------------------------------------------------
 
-    def owes(self) -> bool:
-        """Say whether there are commands for whose answers nobody waits any more."""
-        return bool(self._late)
-
     def was_late(self) -> bool:
         """Say whether it was late a moment ago."""
         return time.monotonic() - self._last_late < LATE_MEMORY
@@ -129,7 +118,7 @@ class Node:
     def leave(self, flight: Flight, deadline: Deadline) -> None:
         """Wait no longer for an answer: whoever asks this node next looks whether it has come."""
         self._last_late = time.monotonic()
-        self._late.append((flight, deadline.at))
+        self.late.append((flight, deadline.at))
         if self._retired:
             self.give_up()
 
@@ -138,18 +127,18 @@ class Node:
 
         An overdue one proves nothing against the node now: whether it answers, the probe of a suspect has found out.
         """
-        for _ in range(len(self._late)):
+        for _ in range(len(self.late)):
             try:
-                flight, due = self._late.popleft()
+                flight, due = self.late.popleft()
             except IndexError:  # another thread was quicker
                 break
             if self._has_landed(flight):
                 continue
             if time.monotonic() < due:
-                self._late.append((flight, due))
+                self.late.append((flight, due))
             else:
                 flight.connection.close()
-        return f"{MOST_LATE} commands wait for an answer" if len(self._late) >= MOST_LATE else ""
+        return f"{MOST_LATE} commands wait for an answer" if len(self.late) >= MOST_LATE else ""
 
     def _has_landed(self, flight: Flight) -> bool:
         try:
@@ -166,7 +155,7 @@ class Node:
         """Wait for no late answer any more."""
         while True:
             try:
-                flight, _ = self._late.popleft()
+                flight, _ = self.late.popleft()
             except IndexError:
                 return
             flight.connection.close()

@@ -33,8 +33,10 @@ _RELATIVE_LIMIT = 30 * 86400
 #: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
 _LAST_DATE = 2**31 - 1
 #: The replies that nearly all are: to `mg <key> v c t T<ttl> O<opaque>`, and to `ms <key> ... c O<opaque>`.
-_FOUND = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n")
+_FOUND = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n(.*)\r\n", re.DOTALL)
 _STORED = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
+#: Makes a named tuple at half of what its class takes.
+_new = tuple.__new__
 
 
 class ProtocolError(ValueError):
@@ -43,7 +45,7 @@ class ProtocolError(ValueError):
 
 def encode(command: Command, opaque: int) -> bytes:
     """Return a command as it is sent; `Delete` and `Ping` carry no opaque."""
-    if isinstance(command, Get):
+    if type(command) is Get:
         touch = "" if command.ttl is None else f" T{exptime(command.ttl)}"
         # t before T: flags act in order, so t tells the life left before this read prolonged it.
         return f"mg {command.key} v c t{touch} O{opaque}\r\n".encode()
@@ -80,12 +82,11 @@ def size(flags: list[bytes]) -> int:
 def usual(command: Command, opaque: int, reply: bytes, newest: int) -> Answer | None:
     """Return the answer if it is what nearly every answer is, a value found or stored, whole and nothing after it."""
     if type(command) is Get:
-        match = _FOUND.match(reply)
-        if match is None or int(match[4]) != opaque or not reply.endswith(b"\r\n"):
-            return None
-        value = reply[match.end() : -2]
-        if len(value) == int(match[1]):
-            return Found(value, Token(int(match[2]), newest), int(match[3]))
+        match = _FOUND.fullmatch(reply)
+        if match is not None:
+            size, cas, left, echo, value = match.groups()
+            if int(echo) == opaque and int(size) == len(value):
+                return _new(Found, (value, _new(Token, (int(cas), newest)), int(left)))
     elif type(command) is Put:
         match = _STORED.fullmatch(reply)
         if match is not None and int(match[2]) == opaque:

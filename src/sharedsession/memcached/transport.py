@@ -8,7 +8,7 @@ from itertools import count
 
 from ..nodelist import NodeConfig
 from .access import Access
-from .commands import CONFLICT, Answer, Command, Delete, Failed, Late, Ping, Put, Refused, TooLarge
+from .commands import CONFLICT, Answer, Command, Failed, Late, Ping, Put, Refused, TooLarge
 from .connection import FAULTS, Connection, CrowdedError
 from .node import Flight, Node
 from .patience import Deadline, Done, Patience
@@ -88,25 +88,22 @@ class MemcachedTransport:
         """Put the answer in the place of every flight."""
         pending = []
         for index, flight in enumerate(flights):
-            if type(flight) is Flight:
-                landed = flights[index] = self._look_first(flight, deadline)
-                if landed is not flight:  # only now: an interrupt above must find it in flight, not idle
-                    flight.node.give(flight.connection)
+            if type(flight) is not Flight:
+                continue
+            try:
+                answer = flight.connection.prompt(flight.command, flight.newest)
+            except FAULTS as error:
+                landed = flights[index] = self._broken(flight, error, deadline)
                 if type(landed) is Flight:
                     pending.append(index)
+                continue
+            if answer is None:
+                pending.append(index)
+            else:
+                flights[index] = answer
+                flight.node.give(flight.connection)  # only now: an interrupt above must find it in flight, not idle
         if pending:
             self._land_late(requests, flights, pending, deadline, enough)
-
-    def _look_first(self, flight: Flight, deadline: Deadline) -> Flight | Answer:
-        """Return the answer, or the flight if it takes longer than a moment."""
-        connection = flight.connection
-        try:
-            if type(flight.command) is Delete or connection.prompt():
-                return self._receive(flight, deadline)
-        except FAULTS as error:
-            connection.close()
-            return self._broken(flight, error, deadline)
-        return flight
 
     @staticmethod
     def _receive(flight: Flight, deadline: Deadline) -> Answer:
@@ -149,12 +146,11 @@ class MemcachedTransport:
     def _look(self, flight: Flight, deadline: Deadline, patience: Patience) -> Flight | Answer:
         """Return the answer, or the flight if it is to be awaited further."""
         try:
-            if type(flight.command) is Delete or flight.connection.ready(patience.until):
+            if flight.connection.ready(patience.until):
                 return self._receive(flight, deadline)
             if time.monotonic() >= deadline.at:
                 raise TimeoutError("timed out")
         except FAULTS as error:
-            flight.connection.close()
             return self._broken(flight, error, deadline)
         if not patience.is_last:
             return flight
@@ -166,13 +162,20 @@ class MemcachedTransport:
         for node in self._nodes.values():
             node.close()
 
-    def _launch(self, node: Node, command: Command, deadline: Deadline, *, fresh: bool = False) -> Flight | Answer:
-        if node.owes() and not isinstance(command, Ping):
-            problem = node.collect()
+    def _launch(self, node: Node, command: Command, deadline: Deadline) -> Flight | Answer:
+        """Send a command on an idle connection, or on a new one."""
+        if node.late:
+            problem = "" if type(command) is Ping else node.collect()
             if problem:
                 return Failed(problem)
+        connection = None if type(command) is Ping else node.idle_one()
+        if connection is None:
+            return self._launch_anew(node, command, deadline)
+        return self._fly(node, command, connection, deadline)
+
+    def _launch_anew(self, node: Node, command: Command, deadline: Deadline) -> Flight | Answer:
         try:
-            connection = node.open(deadline) if fresh or isinstance(command, Ping) else node.take(deadline)
+            connection = node.open(deadline)
         except FAULTS as error:
             return _failed(error)
         return self._fly(node, command, connection, deadline)
@@ -180,33 +183,28 @@ class MemcachedTransport:
     def _fly(self, node: Node, command: Command, connection: Connection, deadline: Deadline) -> Flight | Answer:
         """Send a command on a connection."""
         flight = Flight(node, command, connection, max(node.opened, connection.number))
+        start = time.monotonic()
         try:
             if type(command) is Put:
                 objection = _objection(command, connection, deadline)
                 if objection is not None:
                     node.give(connection)
                     return objection
-            self._send(connection, command, deadline)
+            connection.send(command, deadline.at)
         except BaseException as error:
             connection.close()
             if not isinstance(error, FAULTS):
                 raise
+            if isinstance(error, TimeoutError):
+                # A large value to a node that does not read: that must not cost the others their time.
+                deadline.at += time.monotonic() - start
             return self._broken(flight, error, deadline)
         return flight
-
-    @staticmethod
-    def _send(connection: Connection, command: Command, deadline: Deadline) -> None:
-        start = time.monotonic()
-        try:
-            connection.send(command, deadline.at)
-        except TimeoutError:
-            # A large value to a node that does not read: that must not cost the others their time.
-            deadline.at += time.monotonic() - start
-            raise
 
     def _broken(self, flight: Flight, error: BaseException, deadline: Deadline) -> Flight | Answer:
         """A connection that was idle may just have been closed by the server: once more, on a fresh one."""
         command = flight.command
+        flight.connection.close()
         if isinstance(error, CrowdedError):
             return self._queue(flight, deadline)
         if isinstance(error, TimeoutError):
@@ -219,12 +217,12 @@ class MemcachedTransport:
             return _failed(error)
         if isinstance(command, Put) and command.token is not None:
             return CONFLICT  # the token died with the connection; whether it was stored, a new read tells
-        return self._launch(flight.node, command, deadline, fresh=True)
+        return self._launch_anew(flight.node, command, deadline)
 
     def _queue(self, flight: Flight, deadline: Deadline) -> Flight | Answer:
         """Wait for one of our connections to a server that accepts no more: it is crowded, not down."""
         while time.monotonic() < deadline.at:
-            connection = flight.node.spare()
+            connection = flight.node.idle_one()
             if connection is not None:
                 return self._fly(flight.node, flight.command, connection, deadline)
             time.sleep(_QUEUE)
