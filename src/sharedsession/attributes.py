@@ -106,6 +106,10 @@ class Attributes:
         """Say whether anything was assigned or deleted; a change inside a value shows only in `changes`."""
         return bool(self._written or self._deleted or self._cleared or self.own or self.interval is not None)
 
+    def may_differ(self) -> bool:
+        """Say whether anything was assigned or deleted, or handed out that can change in place."""
+        return bool(self._exposed) or self.touched()
+
     def emptied(self) -> bool:
         """Say whether this request deleted the last attribute."""
         return bool(self._deleted or self._cleared) and not any(self.names())
@@ -116,7 +120,7 @@ class Attributes:
         Raises:
             TypeError: a value holds something that cannot be stored; names the attribute.
         """
-        if not (self._exposed or self.touched()):
+        if not self.may_differ():
             return NO_CHANGES
         values: dict[str, bytes] = {}
         for name, value in self._values.items():

@@ -15,7 +15,7 @@ from .lines import Turn
 from .listing import listing, see_listed
 from .memcached.outcomes import Absent, Loaded
 from .memcached.transaction import Again, Transaction
-from .record import Changes
+from .record import NO_CHANGES, Changes
 from .state import Snapshot, State
 
 T = TypeVar("T")
@@ -277,7 +277,8 @@ class Life(State):
     def close(self) -> None:
         """Note that nothing of the application runs any more; a lock that it still has is given up."""
         self._closed = True
-        self.abandon()
+        if self.hold is not None:
+            self.abandon()
 
     def finish(self, *, save: bool = True) -> Update:
         """Commit before the headers leave; return what the client must be told, of earlier commits too.
@@ -289,6 +290,8 @@ class Life(State):
             StoreUnavailableError, SessionTooLargeError: the session was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
+        if save and self._only_read():
+            return tell(self, Tell.AGE)  # as nearly always
         # A block of lock() that is still open, in a body that is being sent, ends it itself.
         self.releasing = not self._locked
         try:
@@ -303,6 +306,14 @@ class Life(State):
         if owed is not Tell.NOTHING and update.tell in (Tell.NOTHING, Tell.AGE):
             return tell(self, owed)
         return update
+
+    def _only_read(self) -> bool:
+        """Whether a stored session was read and nothing else, so that nothing is to be done; see `commit`."""
+        if self.loaded is None or not self.available or self.hold is not None or self._owed is not Tell.NOTHING:
+            return False
+        if self.moving or self.ensured or self.ending or self.gone or self.attributes.may_differ():
+            return False
+        return self.changes() is NO_CHANGES and not self.reissued()
 
     def check_values(self) -> None:
         """Encode what changed; drop the changes when that cannot be done, so that an error page can still be sent.

@@ -39,6 +39,12 @@ _REASONS = {
 }
 
 
+def _is_another(found: SessionId, source: Source, verified: list[tuple[SessionId, Source]]) -> bool:
+    """Say whether an id of this kind was not met yet, and may be asked too."""
+    tokens = [session_id.token for session_id, kind in verified if kind == source]
+    return found.token not in tokens and len(tokens) < MOST_IDS
+
+
 class Manager:
     """The services and the policy behind every session.
 
@@ -136,16 +142,14 @@ class Manager:
 
     def verify(self, requested: Sequence[Requested]) -> list[tuple[SessionId, Source]]:
         """Return the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
-        seen: dict[tuple[Source, str], SessionId] = {}
+        verified: list[tuple[SessionId, Source]] = []
         for text, source in requested:
             parsed = self.ids.parse(text)
             if isinstance(parsed, BadId):
                 self.refuse(parsed.value)
-            elif not seen or (
-                (source, parsed.token) not in seen and sum(kind == source for kind, _ in seen) < MOST_IDS
-            ):
-                seen[source, parsed.token] = parsed
-        return [(parsed, source) for (source, _), parsed in seen.items()]
+            elif not verified or _is_another(parsed, source, verified):
+                verified.append((parsed, source))
+        return verified
 
     def adopt(self, former: FormerSession, *, slide: bool) -> tuple[SessionId, Loaded] | Absent:
         """Return the session that goes on where another library's cookie left off; the first who shows that stores it.

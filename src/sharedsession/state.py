@@ -267,10 +267,12 @@ class State:
         if self.failure is not None:
             raise StoreUnavailableError("the session store failed earlier in this request", self.failure.causes)
         self.accessed = True
+        alone = self.exclusive()
         try:
-            self._load()
+            # Who takes the lock writes all copies anyway; twenty that wait must not repair what its holder is writing.
+            self._load(mends=not alone)
             self._take_over()
-            if self.exclusive():
+            if alone:
                 self.take_lock()
         except StoreUnavailableError as error:
             self.fail(error)
@@ -281,11 +283,10 @@ class State:
             self.go_on(None)
         return self.start()
 
-    def _load(self) -> None:
+    def _load(self, *, mends: bool) -> None:
         shown = self.manager.verify(self._request.requested())
-        # Who takes the lock writes all copies anyway; twenty that wait must not repair what its holder is writing.
-        slide, mends = self._request.slides(), not self.exclusive()
-        results = self.manager.store.load_each([session_id.key for session_id, _ in shown], slide=slide, mends=mends)
+        keys = [session_id.key for session_id, _ in shown]
+        results = self.manager.store.load_each(keys, slide=self._request.slides(), mends=mends)
         for session_id, source in shown:
             if source == "cookie":
                 self.takes_cookies = True

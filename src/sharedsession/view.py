@@ -57,7 +57,7 @@ class RequestView:
 
     def release(self) -> None:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
-        if not self.slide:
+        if self._environ.get(SLIDE_KEY) is False:
             self._entered[SLIDE_KEY] = False
         self._environ = self._entered
 

@@ -137,7 +137,8 @@ def first_copy_is_enough() -> AbstractContextManager[None]:
         self._pending = [] if self._done else self._pending[:1]
         return base
 
-    return _patched((settle._Settlement, "_with_stand_ins", broken))
+    never = (Copies, "hold", lambda self, record: False)
+    return _patched((settle._Settlement, "_with_stand_ins", broken), never)
 
 
 def move_carries_nothing() -> AbstractContextManager[None]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from enum import Enum
 from functools import reduce
+from operator import attrgetter
 
 from ..codec import Decoded, Unreadable
 from ..errors import SessionTooLargeError, StoreUnavailableError
@@ -30,6 +31,9 @@ from .commands import (
 )
 
 
+_remaining = attrgetter("remaining")
+
+
 class Standing(Enum):
     """What is known of one node's copy."""
 
@@ -46,7 +50,7 @@ class Copies:
 
     #: Longest remaining life in seconds that a copy had before it was read.
     remaining: int = 0
-    #: All copies were read, and nothing is to be mended.
+    #: All copies are there and known to be alike, and nothing is to be mended.
     whole: bool = False
     # A node holds what must not be overwritten.
     _kept: bool = False
@@ -165,8 +169,12 @@ class Copies:
 
     def assume_empty(self) -> None:
         """Start a key that nobody can have used: the first healthy nodes hold nothing."""
-        for node in self.first_choice():
-            self._tokens[node] = None
+        self._tokens = dict.fromkeys(self.first_choice())
+        self.whole = len(self._tokens) == self._cluster.copies
+
+    def hold(self, record: Record) -> bool:
+        """Say whether all copies are there and known to hold just this record, or to be empty."""
+        return self.whole and all(copy.record is record for copy in self._records.values())
 
     def _home(self) -> tuple[str, ...]:
         """The preference list as it is when no node is away."""
@@ -208,17 +216,20 @@ class Copies:
         return record
 
     def _take_alike(self, nodes: list[str], answers: list[Answer]) -> Record | None:
-        value, remaining, tokens = None, 0, {}
-        for node, answer in zip(nodes, answers, strict=True):
-            if type(answer) is not Found or (value is not None and answer.value != value):
-                return None
-            value, tokens[node], remaining = answer.value, answer.token, max(remaining, answer.remaining)
-        decoded = None if value is None else self._cluster.codec.decode(self.key, value)
-        if value is None or type(decoded) is not Decoded:
+        first = answers[0] if answers else None
+        if type(first) is not Found:
             return None
+        value, tokens = first.value, {}
+        for node, answer in zip(nodes, answers, strict=True):
+            if type(answer) is not Found or answer.value != value:
+                return None
+            tokens[node] = answer.token
+        decoded = self._cluster.codec.decode(self.key, value)
+        if type(decoded) is not Decoded:
+            return None
+        self.remaining = max(map(_remaining, answers))
         self._tokens.update(tokens)
         self._records, self._bytes = dict.fromkeys(nodes, decoded), dict.fromkeys(nodes, value)
-        self.remaining = remaining
         self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
         return decoded.record
 
@@ -309,6 +320,7 @@ class Copies:
                 if isinstance(answer, Refused | TooLarge):
                     self._restore(node)
                 self._note_failure(node, answer)
+            self.whole = self.whole and isinstance(answer, Stored)
         return answers
 
     def _restore(self, node: str) -> None:

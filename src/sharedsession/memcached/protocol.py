@@ -49,7 +49,7 @@ def encode(command: Command, opaque: int) -> bytes:
         touch = "" if command.ttl is None else f" T{exptime(command.ttl)}"
         # t before T: flags act in order, so t tells the life left before this read prolonged it.
         return f"mg {command.key} v c t{touch} O{opaque}\r\n".encode()
-    if isinstance(command, Put):
+    if type(command) is Put:
         mode = "ME" if command.token is None else f"C{command.token.cas}"
         head = f"ms {command.key} {len(command.value)} T{exptime(command.ttl)} c {mode} O{opaque}\r\n"
         return b"%b%b\r\n" % (head.encode(), command.value)

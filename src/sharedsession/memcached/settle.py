@@ -9,7 +9,7 @@ from functools import reduce
 from ..errors import StoreUnavailableError
 from ..record import EPOCH_STEP, Record, merge, new_epoch
 from .cluster import Cluster
-from .commands import Conflict, Stored, TooLarge
+from .commands import Answer, Conflict, Stored, TooLarge
 from .copies import Copies
 
 #: Turns what stands into what shall stand; called again for each state that is met.
@@ -49,6 +49,13 @@ def settle(
         StoreUnavailableError: fewer copies than required have taken it.
         SessionTooLargeError: a node refused the record for its size.
     """
+    if not nodes and not taken and copies.hold(base):
+        # As nearly always: no copy is behind, and nobody else writes.
+        record = change(base)
+        answers = copies.put(copies.current(), record)
+        if all(isinstance(answer, Stored) for _, answer in answers):
+            return record
+        return _Settlement(cluster, copies, change, on_read).go_on(base, record, answers)
     settlement = _Settlement(cluster, copies, change, on_read)
     return settlement.run(base, list(nodes) or copies.current(), set(taken))
 
@@ -110,20 +117,31 @@ class _Settlement:
             base = self._copies.merged(base)  # what one copy took already was built upon all of them
         base = self._with_stand_ins(base)
         record = self._entrusted(self._change(base))
+        return self._until_done(base, record, self._round(record))
+
+    def go_on(self, base: Record, record: Record, answers: list[tuple[str, Answer]]) -> Record:
+        """Do the same from where the changed record was sent to all copies, and not all have taken it."""
+        self._base = base
+        self._done, self._pending = set(), [node for node, _ in answers]
+        return self._until_done(base, record, self._take_in(record, answers))
+
+    def _until_done(self, base: Record, record: Record, conflicts: list[str]) -> Record:
         for attempt in range(ATTEMPTS):
-            conflicts = self._round(record)
             if conflicts:
                 self._cluster.pause(attempt)  # before the copies are read again: after that, every moment counts
             base = self._with_stand_ins(self._read_again(conflicts, base))
             if not self._pending:
                 break
             record = self._again(base, record, met=bool(conflicts))
+            conflicts = self._round(record)
         self._acknowledge()
         return record
 
     def _round(self, record: Record) -> list[str]:
         """Send the record to those that lack it; return the nodes that hold something unread."""
-        answers = self._copies.put([self._first] if self._first else self._pending, record)
+        return self._take_in(record, self._copies.put([self._first] if self._first else self._pending, record))
+
+    def _take_in(self, record: Record, answers: list[tuple[str, Answer]]) -> list[str]:
         stored = [node for node, answer in answers if isinstance(answer, Stored)]
         self._done.update(stored)
         if self._first in stored:

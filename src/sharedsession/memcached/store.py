@@ -60,27 +60,33 @@ class Store:
             StoreUnavailableError: as for `load`, when it comes to the key in question.
         """
         asked = life(self._default_interval) if slide else None
+        if len(keys) == 1:
+            yield self._load(Copies(self.cluster, keys[0]), asked, touched=True, mends=mends)
+            return
         each = [Copies(self.cluster, key) for key in keys]
-        together = len(each) > 1
-        if together:
-            # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
-            read_together(self.cluster, each)
+        # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
+        read_together(self.cluster, each)
         for copies in each:
-            yield self._load(copies, asked, touched=not together, mends=mends)
+            yield self._load(copies, asked, touched=False, mends=mends)
 
     def _load(self, copies: Copies, asked: int | None, *, touched: bool, mends: bool) -> Loaded | Absent:
         record = copies.read(asked if touched else None)
         if record is None or self._outlived(record):
             return UNKNOWN
+        if not copies.whole or record.state:
+            record = self._mended(copies, record, keeps=asked is None and not record.state, mends=mends)
+        if asked is not None:
+            ttl = self.cluster.ttl(record)
+            if ttl != asked or not touched:
+                copies.prolong(ttl)
+        return self.absent(record) if record.state else Loaded(record, copies, self.cluster.clock())
+
+    def _mended(self, copies: Copies, record: Record, *, keeps: bool, mends: bool) -> Record:
         if record.state is State.MOVED:
             self.rescue(copies.live(), record)
-        keeps = asked is None and not record.state
-        if not copies.whole and (mends or record.state or not all(map(copies.readable, copies.current()))):
-            record = repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
-        ttl = self.cluster.ttl(record)
-        if asked is not None and (ttl != asked or not touched):
-            copies.prolong(ttl)
-        return self.absent(record) if record.state else Loaded(record, copies, self.cluster.clock())
+        if mends or record.state or not all(map(copies.readable, copies.current())):
+            return repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
+        return record
 
     def glance(self, key: str) -> Loaded | Absent:
         """Do what `find` does, but leave copies that merely differ as they are: for those who look again and again.
