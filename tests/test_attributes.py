@@ -7,6 +7,7 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager
 from itertools import count
 from typing import Any, TypeVar
+from unittest import mock
 
 import pytest
 from hypothesis import settings
@@ -16,9 +17,9 @@ from strategies import exactly, values
 
 from sharedsession.attributes import Attributes
 from sharedsession.dialogue import Source
-from sharedsession.record import Changes, Record, Stamp, apply
+from sharedsession.record import Changes, Entry, Record, Stamp, apply
 from sharedsession.session import Life, Session
-from sharedsession.values import ValueCodec
+from sharedsession.values import ValueCodec, compressed
 
 T = TypeVar("T")
 NOW = 1_700_000_000
@@ -586,3 +587,45 @@ def test_repr_shows_no_value() -> None:
     assert session["password"] == "hunter2"
     assert "hunter2" not in f"{session!r} {session}"
     assert "password" not in repr(session)
+
+
+# -- compression -------------------------------------------------------------------------------------------------------
+
+LARGE = [f"line {number}" for number in range(1000)]
+
+
+def test_a_large_value_that_was_only_read_is_not_written() -> None:
+    """Nor compressed again: it is compared before that."""
+    stored = {"a": Entry(1, 1, compressed(CODEC.encode("a", LARGE)))}
+    attributes = Attributes(CODEC, stored)
+    with mock.patch("sharedsession.attributes.compressed", side_effect=AssertionError):
+        assert attributes.get("a") == LARGE
+        assert not attributes.changes()
+
+
+def test_a_large_value_that_changed_in_place_is_written_compressed() -> None:
+    """A change inside it is noticed as in any other, before and after a commit."""
+    attributes = Attributes(CODEC, {"a": Entry(1, 1, compressed(CODEC.encode("a", LARGE)))})
+    for more in ("one", "two"):
+        attributes.get("a").append(more)
+        changes = attributes.changes()
+        assert CODEC.decode(changes.values["a"])[-1] == more
+        assert len(changes.values["a"]) < len(CODEC.encode("a", LARGE)) / 2
+        attributes.rebase({"a": Entry(2, 2, changes.values["a"])}, changes)
+        assert not attributes.changes()
+
+
+def test_nothing_is_compressed_where_that_tells_too_much() -> None:
+    """With encryption the length of a value must not tell what it holds."""
+    attributes = Attributes(CODEC, {}, compresses=False)
+    attributes.set("a", LARGE)
+    assert attributes.changes().values["a"] == CODEC.encode("a", LARGE)
+
+
+def test_a_value_set_again_after_a_clear_is_written() -> None:
+    """What was read before the clear is no reason to leave it out."""
+    attributes = Attributes(CODEC, {"a": Entry(1, 1, CODEC.encode("a", [1]))})
+    assert attributes.get("a") == [1]
+    attributes.clear()
+    attributes.set("a", [1])
+    assert attributes.changes().values == {"a": CODEC.encode("a", [1])}

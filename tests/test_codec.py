@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import pickle
-import random
-import tracemalloc
 import zlib
 from typing import Any
 
@@ -16,7 +14,7 @@ from hypothesis import strategies as st
 from strategies import records
 
 from sharedsession import cipher
-from sharedsession.codec import _HEADER, COMPRESS_ABOVE, FORMAT, Decoded, RecordCodec, Unreadable, _tag
+from sharedsession.codec import _HEADER, FORMAT, Decoded, RecordCodec, Unreadable, _tag
 from sharedsession.record import Entry, Record, State, tombstone
 
 SECRET = b"k" * 32
@@ -92,22 +90,6 @@ def test_the_stored_form_is_pinned() -> None:
         "d92b07a355db429dbed8a4fcc22c65aa551d1389790e2f8d996fec1dd5ebc4a779a0d9295c456cedbaa5041bfff4b0"
     )
     assert CODEC.decode(KEY, bytes.fromhex(SEALED.hex())) == Decoded(RECORD, outdated=False)
-
-
-def test_a_large_record_is_compressed() -> None:
-    """Above the threshold a record takes less room in memcached, and comes back the same."""
-    large = RECORD._replace(entries={"text": Entry(3, 1, b"a sentence that repeats. " * 400)})
-    value = CODEC.encode(KEY, large)
-    assert len(value) < 1000
-    assert CODEC.decode(KEY, value) == Decoded(large, outdated=False)
-
-
-def test_a_small_record_is_not_compressed() -> None:
-    """Below the threshold no time is spent, and what does not shrink is stored as it is."""
-    small = RECORD._replace(entries={"text": Entry(3, 1, b"a" * (COMPRESS_ABOVE - 200))})
-    assert b"a" * 100 in CODEC.encode(KEY, small)
-    noise = random.Random(1).randbytes(COMPRESS_ABOVE * 2)
-    assert noise in CODEC.encode(KEY, RECORD._replace(entries={"noise": Entry(3, 1, noise)}))
 
 
 # -- keys ----------------------------------------------------------------------------------------------------------
@@ -214,7 +196,7 @@ def test_every_changed_byte_of_a_record_is_noticed(whole: bytes) -> None:
 
 @given(CODECS, stored, st.data())
 def test_a_changed_byte_in_any_record_is_noticed(codec: RecordCodec, record: Record, data: st.DataObject) -> None:
-    """The same for any record, compressed ones included."""
+    """The same for any record."""
     value = bytearray(codec.encode(KEY, record))
     position = data.draw(st.integers(0, len(value) - 1))
     former = value[position]
@@ -288,17 +270,6 @@ def test_well_signed_bodies_of_another_shape_never_raise(body: Any, flags: int) 
     assert decoded is Unreadable.DAMAGED
 
 
-def test_a_bomb_is_no_record() -> None:
-    """A signed body that would fill the memory when it is decompressed is given up before that."""
-    compressor = zlib.compressobj()
-    bomb = b"".join(compressor.compress(bytes(1_000_000)) for _ in range(400)) + compressor.flush()
-    tracemalloc.start()
-    assert CODEC.decode(KEY, signed(bomb, 1)) is Unreadable.DAMAGED
-    peak = tracemalloc.get_traced_memory()[1]
-    tracemalloc.stop()
-    assert peak < 200_000_000
-
-
 @pytest.mark.parametrize("field", range(11))
 @pytest.mark.parametrize(
     "other", [None, [], {}, "x", b"x", 1.5, -1, 9, [1], {"a": 1}, {"a": [1]}, {"a": [1, 2, 3, 4, 5, 6]}]
@@ -314,7 +285,7 @@ def test_a_signed_record_with_one_odd_field_never_raises(field: int, other: Any)
 @pytest.mark.parametrize("body", [b"", b"\xc1", b"\x91" * 5000, b"\xdd\xff\xff\xff\xff", b"\x78\x01" + b"\0" * 50])
 @pytest.mark.parametrize("flags", [0, 1])
 def test_a_signed_body_that_is_no_msgpack_is_damaged(body: bytes, flags: int) -> None:
-    """A body that cannot be unpacked or decompressed is damaged."""
+    """A body that cannot be unpacked is damaged, whatever its flags."""
     assert CODEC.decode(KEY, signed(body, flags)) is Unreadable.DAMAGED
 
 

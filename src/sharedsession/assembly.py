@@ -171,6 +171,8 @@ def assemble(
         empty_when_unavailable=config.on_unavailable == "empty",
         end_when_emptied=end_when_emptied,
         beyond_cookies=tracking.needs_entry,
+        # With encryption none: how far a text shrinks tells what it has in common with what an attacker put beside it.
+        compresses=not config.encrypt,
         lock_timeout=config.lock_timeout,
         principals=Principals(
             Store(lists, interval),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .record import NO_CHANGES, OWN, Changes, Entry
-from .values import IMMUTABLE, UnknownTypeError, ValueCodec
+from .values import IMMUTABLE, UnknownTypeError, ValueCodec, compressed, decompressed
 
 
 class Attributes:
@@ -15,14 +15,16 @@ class Attributes:
     Args:
         codec: encodes and decodes values.
         base: what is stored: attribute name -> entry.
+        compresses: large values are stored compressed.
     """
 
-    def __init__(self, codec: ValueCodec, base: Mapping[str, Entry]) -> None:
+    def __init__(self, codec: ValueCodec, base: Mapping[str, Entry], *, compresses: bool = True) -> None:
         self._codec = codec
+        self._compresses = compresses
         self._base = base
         self._values: dict[str, Any] = {}
-        # Values that were handed out and can change in place.
-        self._exposed: set[str] = set()
+        # Values that were handed out and can change in place -> as they are encoded, not compressed; None: unknown.
+        self._exposed: dict[str, bytes | None] = {}
         self._written: set[str] = set()
         self._deleted: set[str] = set()
         self._cleared = False
@@ -47,12 +49,13 @@ class Attributes:
         if payload is None or name.startswith(OWN):
             raise KeyError(name)
         try:
+            payload = decompressed(payload)
             value = self._values[name] = self._codec.decode(payload)
         except UnknownTypeError:
             self.undecodable.add(name)
             raise KeyError(name) from None
         if type(value) not in IMMUTABLE:
-            self._exposed.add(name)
+            self._exposed[name] = payload
         return value
 
     def set(self, name: str, value: Any) -> None:
@@ -86,6 +89,7 @@ class Attributes:
         """Delete every attribute, also those that another request is writing right now."""
         self._base = {}
         self._values.clear()
+        self._exposed.clear()
         self._written.clear()
         self._deleted.clear()
         self.undecodable.clear()
@@ -126,6 +130,9 @@ class Attributes:
         for name, value in self._values.items():
             if name in self._written or name in self._exposed:
                 payload = self._codec.encode(name, value)
+                if payload == self._exposed.get(name):
+                    continue  # before it is compressed, which costs more than all else
+                payload = compressed(payload) if self._compresses else payload
                 if payload != self._stored(name):
                     values[name] = payload
         values.update((name, payload) for name, payload in self.own.items() if payload is not None)
@@ -145,7 +152,7 @@ class Attributes:
             for name, value in self._values.items()
             if self.holds(name) and self._stored(name) == (saved.values.get(name) or _payload(former, name))
         }
-        self._exposed.update(name for name in self._values if type(self._values[name]) not in IMMUTABLE)
+        self._exposed = {name: None for name, value in self._values.items() if type(value) not in IMMUTABLE}
         self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()

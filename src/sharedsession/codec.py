@@ -1,4 +1,4 @@
-"""A record as the bytes that memcached holds: authenticated, bound to its storage key, compressed or encrypted.
+"""A record as the bytes that memcached holds: authenticated, bound to its storage key, encrypted if that is wished.
 
     "SS"  format  flags  length(4)  key tag(8)  body  MAC(16)
     "SS"  format  flags  length(4)  key tag(8)  nonce(12)  body, encrypted  GCM tag(16)
@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hmac
 import struct
-import zlib
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
@@ -26,12 +25,6 @@ from .ids import derive_keys
 from .record import Entry, Record, State
 
 FORMAT = 1
-#: Bodies above this many bytes are compressed: below, it costs more time than it saves.
-COMPRESS_ABOVE = 2048
-
-#: Bytes that a record may have when it is decompressed, some fifty times memcached's usual limit.
-_LARGEST = 64 * 1024 * 1024
-
 _MAGIC = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
 _MAC_SIZE = 16
@@ -41,7 +34,6 @@ _entry: Callable[[tuple[Any, ...]], Entry] = partial(tuple.__new__, Entry)
 _STATES = tuple(State)
 #: Places of a record's fields that are not stored as they are.
 _ENTRIES, _STATE = map(Record._fields.index, ("entries", "state"))
-_COMPRESSED = 1
 _ENCRYPTED = 2
 
 
@@ -89,15 +81,9 @@ class RecordCodec:
         """Return the bytes to store under `key`."""
         body = _pack(record)
         if self._encrypt:
-            # Not compressed: how far a text shrinks tells what it has in common with what an attacker put beside it.
             header = _header(key, _ENCRYPTED, body)
             return header + self._cipher.seal(key, header, body)
-        flags = 0
-        if len(body) > COMPRESS_ABOVE:
-            packed = zlib.compress(body, 1)
-            if len(packed) < len(body):
-                body, flags = packed, _COMPRESSED
-        raw = _header(key, flags, body) + body
+        raw = _header(key, 0, body) + body
         return raw + self._mac(self._keys[0], key, raw)
 
     def decode(self, key: str, value: bytes) -> Decoded | Unreadable:
@@ -105,14 +91,13 @@ class RecordCodec:
         problem = _check_header(key, value)
         if problem is not None:
             return problem
-        flags = value[3]
-        if flags & _ENCRYPTED:
+        if value[3] & _ENCRYPTED:
             return self._decrypt(key, value)
         raw, mac, storage_key = value[:-_MAC_SIZE], value[-_MAC_SIZE:], key.encode()
         for signing_key in self._keys:
             if hmac.compare_digest(hmac.digest(signing_key, storage_key + raw, "sha256")[:_MAC_SIZE], mac):
                 outdated = self._encrypt or signing_key is not self._keys[0]
-                return _decoded(raw[_HEADER.size :], flags, outdated=outdated)
+                return _decoded(raw[_HEADER.size :], outdated=outdated)
         return Unreadable.DAMAGED
 
     def _decrypt(self, key: str, value: bytes) -> Decoded | Unreadable:
@@ -121,7 +106,7 @@ class RecordCodec:
         opened = self._cipher.open(key, value[: _HEADER.size], value[_HEADER.size :])
         if opened is None:
             return Unreadable.DAMAGED
-        return _decoded(opened.body, value[3], outdated=opened.place > 0)
+        return _decoded(opened.body, outdated=opened.place > 0)
 
     @staticmethod
     def _mac(signing_key: bytes, key: str, raw: bytes) -> bytes:
@@ -160,15 +145,13 @@ def _pack(record: Record) -> bytes:
     return body
 
 
-def _decoded(body: bytes, flags: int, *, outdated: bool) -> Decoded | Unreadable:
-    record = _unpack(body, flags)
+def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
+    record = _unpack(body)
     return Unreadable.DAMAGED if record is None else Decoded(record, outdated)
 
 
-def _unpack(body: bytes, flags: int) -> Record | None:
+def _unpack(body: bytes) -> Record | None:
     try:
-        if flags & _COMPRESSED:
-            body = _decompress(body)
         fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
         entries = fields[_ENTRIES]
         if not _ENTRY.issuperset(map(len, entries.values())):
@@ -176,13 +159,5 @@ def _unpack(body: bytes, flags: int) -> Record | None:
         fields[_ENTRIES] = dict(zip(entries, map(_entry, entries.values()), strict=True))
         fields[_STATE] = _STATES[fields[_STATE]]
         return Record(*fields)
-    except (ValueError, TypeError, AttributeError, LookupError, zlib.error, msgpack.UnpackException):
+    except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
         return None
-
-
-def _decompress(body: bytes) -> bytes:
-    decompressor = zlib.decompressobj()
-    whole = decompressor.decompress(body, _LARGEST)
-    if not decompressor.eof:
-        raise ValueError("too large, or cut")
-    return whole

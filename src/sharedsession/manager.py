@@ -58,6 +58,7 @@ class Manager:
         sticky: re-issue an id that arrives with another node's route.
         empty_when_unavailable: reads see an empty session while the store is away.
         end_when_emptied: a session whose last attribute was deleted ends (Flask's rule).
+        compresses: large values are stored compressed.
         lock_timeout: seconds to wait for a session's lock.
         principals: lists every principal's sessions; None: without limits, in `store`.
         agreement: compares this process's secret with those of other nodes.
@@ -77,6 +78,7 @@ class Manager:
         empty_when_unavailable: bool = False,
         end_when_emptied: bool = False,
         beyond_cookies: bool = False,
+        compresses: bool = True,
         lock_timeout: float = 10.0,
         principals: Principals | None = None,
         agreement: Agreement | None = None,
@@ -91,6 +93,7 @@ class Manager:
         self.empty_when_unavailable = empty_when_unavailable
         self.end_when_emptied = end_when_emptied
         self.beyond_cookies = beyond_cookies
+        self.compresses = compresses
         self.lock_timeout = lock_timeout
         self.principals: Principals = principals or Principals(store, store, ids.principal_keys, stats, clock)
         #: Whether all nodes have the same secret; None where there are no others.

@@ -206,7 +206,8 @@ class State:
 
     def start(self) -> Attributes:
         """Begin with what is stored, and nothing changed; return that."""
-        self.opened = Attributes(self.manager.values, self.loaded.record.entries if self.loaded else {})
+        stored = self.loaded.record.entries if self.loaded else {}
+        self.opened = Attributes(self.manager.values, stored, compresses=self.manager.compresses)
         return self.opened
 
     def invalidate(self) -> None:

@@ -11,6 +11,7 @@ from contextlib import ExitStack
 from . import counting, instructions, plot, recorded, report, timing
 from .contenders import BASES
 from .figures import SAME, Figures
+from .growth import page
 from .payloads import KINDS, PAYLOADS
 from .process import ROOT, contenders_python
 
@@ -28,6 +29,8 @@ def main() -> int:
     if options.record:
         recorded.record()
         return 0
+    if options.growth:
+        return page.run(options.words, write=options.write)
     words = options.words
     contenders, payloads = _chosen(words, list(BASES)), _chosen(words, list(PAYLOADS))
     kinds, parts = _chosen(words, KINDS), _chosen(words, PARTS)
@@ -61,6 +64,11 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--rounds", type=int, default=15, help="measure every time this often (default: 15)")
     parser.add_argument("--seconds", type=float, default=900, help="begin no round after this (default: 900)")
     parser.add_argument("--write", action="store_true", help="renew docs/explanation/speed.md and speed.svg")
+    parser.add_argument(
+        "--growth",
+        action="store_true",
+        help=f"how it grows: words are then of {', '.join(page.PARTS)}; --write renews growth.md",
+    )
     parser.add_argument("--record", action="store_true", help="renew figures.txt, which test_gate compares with")
     return parser.parse_args()
 

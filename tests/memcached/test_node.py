@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import gc
+import os
 import random
+import resource
 import signal
 import socket
 import subprocess
@@ -200,6 +203,26 @@ def test_a_crowded_server_is_not_down(connect: Connect, start_memcached: Start) 
         thread.join()
     assert {type(answer) for answer in answers} == {Found}
     assert len(answers) == 1200
+
+
+def test_a_process_without_room_for_files_does_not_blame_the_nodes(connect: Connect, nodes: list[Memcached]) -> None:
+    """Idle connections to others make room; where there is none, the node is passed over, but not held for dead."""
+    transport = connect(*nodes, timeout=TIMEOUT)
+    assert isinstance(one(transport, Get("k", 60)), Missing)
+    limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    files: list[int] = []
+    try:
+        # A dynamically linked resolver may need some; the next file descriptor is beyond the limit.
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(map(int, os.listdir("/proc/self/fd"))) + 1, limits[1]))
+        with contextlib.suppress(OSError):
+            while True:
+                files.append(os.dup(0))
+        assert isinstance(transport.ask([("n2", Get("k", 60))])[0], Missing)
+        assert isinstance(transport.ask([("n1", Get("k", 60)), ("n2", Get("k", 60))])[1], Refused)
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        for file in files:
+            os.close(file)
 
 
 def test_a_server_without_room_for_us_refuses(connect: Connect, start_memcached: Start) -> None:

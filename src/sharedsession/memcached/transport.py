@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import time
 from collections.abc import Iterable, Sequence
 from itertools import count
@@ -16,6 +17,8 @@ from .protocol import ProtocolError
 
 #: Seconds between two looks for a connection that has become free.
 _QUEUE = 0.002
+#: What the system says when this process, or the machine, has all the files open that it may.
+_NO_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 class MemcachedTransport:
@@ -175,10 +178,21 @@ class MemcachedTransport:
 
     def _launch_anew(self, node: Node, command: Command, deadline: Deadline) -> Flight | Answer:
         try:
-            connection = node.open(deadline)
+            connection = self._open(node, deadline)
         except FAULTS as error:
+            if isinstance(error, OSError) and error.errno in _NO_FILES:
+                return Refused("this process may open no more files; raise its limit (ulimit -n)")
             return _failed(error)
         return self._fly(node, command, connection, deadline)
+
+    def _open(self, node: Node, deadline: Deadline) -> Connection:
+        try:
+            return node.open(deadline)
+        except OSError as error:
+            if error.errno not in _NO_FILES:
+                raise
+        self.close()  # no fault of the node: what is idle makes room
+        return node.open(deadline)
 
     def _fly(self, node: Node, command: Command, connection: Connection, deadline: Deadline) -> Flight | Answer:
         """Send a command on a connection."""
