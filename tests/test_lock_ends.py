@@ -466,7 +466,7 @@ def test_logged_out_while_waiting(serve: Serve) -> None:
         assert asked.result(LONG).status == 200
     assert stored(served.other, served.client.id) == {"user": "new"}
     assert served.client.id != served.id
-    assert served.node.stats() == {"locks_waited": 1, "ids_ended": 1, "created": 1}
+    assert served.node.stats().items() >= {"locks_waited": 1, "ids_ended": 1, "created": 1}.items()
 
 
 def test_the_store_fails_when_saving(serve: Serve, nodes: list[Memcached], monkeypatch: pytest.MonkeyPatch) -> None:

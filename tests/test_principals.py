@@ -13,7 +13,7 @@ from locks import add, application_node, key_of, new_session, request, stored
 from servers import Memcached
 from webclient import SECRET, Client, Commands, bare, commands, page, sent
 
-from sharedsession import Session, SessionMiddleware, StoreUnavailableError, TooManySessionsError
+from sharedsession import Session, SessionMiddleware, StoreUnavailableError, TooManySessionsError, commit
 from sharedsession.memcached.store import Store
 from sharedsession.record import SLACK
 from sharedsession.testing import in_memory
@@ -227,14 +227,14 @@ def test_a_log_in_that_is_under_way_ends_too(
 ) -> None:
     """A session that is listed and not yet stored when all are ended is born dead: no client gets its id."""
     client = Client(web1)
-    verb = "move" if moves else "create"
-    original = getattr(Store, verb)
+    place, verb = (commit, "move") if moves else (Store, "create")
+    original = getattr(place, verb)
     ended: list[int] = []
 
-    def ending(self: Store, *args: Any, **kwargs: Any) -> Any:
-        if self is web1.parts.store:
+    def ending(store: Store, *args: Any, **kwargs: Any) -> Any:
+        if store is web1.parts.store:
             ended.append(web2.sessions.invalidate_all("alice"))
-        return original(self, *args, **kwargs)
+        return original(store, *args, **kwargs)
 
     def view(session: Session) -> None:
         session["a"] = 1
@@ -244,7 +244,7 @@ def test_a_log_in_that_is_under_way_ends_too(
     web1._app = page(view)
     if moves:
         client.cookies["JSESSIONID"] = new_session(web1, b=1)
-    monkeypatch.setattr(Store, verb, ending)
+    monkeypatch.setattr(place, verb, ending)
     answer = client.get("/")
     assert ended == [0]
     assert answer.set_cookie is None

@@ -20,6 +20,7 @@ from sharedsession import (
     SessionTooLargeError,
     StoreUnavailableError,
     TooManySessionsError,
+    commit,
     principals,
 )
 from sharedsession.memcached.outcomes import Loaded
@@ -91,15 +92,16 @@ def webs(nodes: list[Memcached]) -> list[SessionMiddleware]:
 
 def meanwhile(monkeypatch: pytest.MonkeyPatch, node: SessionMiddleware, verb: str, act: Callable[[], object]) -> None:
     """Let something happen once, when this node's sessions are about to be stored by that verb."""
-    original = getattr(Store, verb)
+    place = commit if verb == "move" else Store
+    original = getattr(place, verb)
     waiting = [act]
 
-    def acting(self: Store, *args: Any, **kwargs: Any) -> Any:
-        if self is node.parts.store and waiting:
+    def acting(store: Store, *args: Any, **kwargs: Any) -> Any:
+        if store is node.parts.store and waiting:
             waiting.pop()()
-        return original(self, *args, **kwargs)
+        return original(store, *args, **kwargs)
 
-    monkeypatch.setattr(Store, verb, acting)
+    monkeypatch.setattr(place, verb, acting)
 
 
 # -- requests at the same time -----------------------------------------------------------------------------------------

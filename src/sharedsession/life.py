@@ -309,9 +309,10 @@ class Life(State):
 
     def _only_read(self) -> bool:
         """Whether a stored session was read and nothing else, so that nothing is to be done; see `commit`."""
-        if self.loaded is None or not self.available or self.hold is not None or self._owed is not Tell.NOTHING:
+        opened = self.opened
+        if opened is None or self.loaded is None or self.hold is not None or self._owed is not Tell.NOTHING:
             return False
-        if self.moving or self.ensured or self.ending or self.gone or self.attributes.may_differ():
+        if self.moving or self.ensured or self.ending or self.gone or not self.available or opened.may_differ():
             return False
         return self.changes() is NO_CHANGES and not self.reissued()
 

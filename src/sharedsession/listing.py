@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 
 from .errors import StoreError
 from .memcached.outcomes import Loaded
@@ -12,8 +12,7 @@ from .record import Changes
 from .state import State
 
 
-@contextmanager
-def listing(state: State, changes: Changes, key: str) -> Iterator[Changes]:
+def listing(state: State, changes: Changes, key: str) -> AbstractContextManager[Changes]:
     """Put the session on its principal's list, if that is to be, while the block stores the changes under `key`.
 
     Gives the changes; without the note that it was listed anew where that could not be done now. At the block's end
@@ -26,9 +25,12 @@ def listing(state: State, changes: Changes, key: str) -> Iterator[Changes]:
     loaded = state.loaded
     moves = loaded is not None and key != loaded.key
     who = state.named if moves or LISTED in changes.values else None
-    if who is None:
-        yield changes
-        return
+    return nullcontext(changes) if who is None else _listing(state, changes, key, who, moves=moves)
+
+
+@contextmanager
+def _listing(state: State, changes: Changes, key: str, who: Named, *, moves: bool) -> Iterator[Changes]:
+    loaded = state.loaded
     make_room = _entered(state, who, key, changes, needed=moves or _tells(changes))
     if make_room is None:
         yield changes._replace(values={name: changes.values[name] for name in changes.values if name != LISTED})
@@ -53,6 +55,8 @@ def see_listed(state: State, stored: Loaded, changes: Changes) -> None:
     Raises:
         StoreUnavailableError, SessionTooLargeError: the list could not be changed.
     """
+    if PRINCIPAL not in stored.record.entries:
+        return
     who, before = named(stored.record), state.loaded
     moved = before is not None and state.session_id is not None and before.key != stored.key == state.session_id.key
     if who is None or not (moved or _tells(changes)):

@@ -31,6 +31,8 @@ CLEARS = 8
 #: Sorts those transactions, (writer, time), by age.
 _AGE = itemgetter(1, 0)
 _TIME = itemgetter(1)
+#: Fields of an entry, for `map`.
+_VERSION, _PAYLOAD = itemgetter(0), itemgetter(2)
 _GENERATION = 1 << 32
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER = 10 * 365 * 86400
@@ -93,7 +95,7 @@ class Record(NamedTuple):
     @property
     def version(self) -> int:
         """The highest version anything in the record carries, at least that with which its epoch begins."""
-        highest = max((entry.version for entry in self.entries.values()), default=0)
+        highest = max(map(_VERSION, self.entries.values()), default=0)
         return max(highest, self.interval[1], self.decider[0] * EPOCH)
 
     @property
@@ -252,7 +254,7 @@ def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
 
 
 def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry]:
-    if any(entry.payload is None and entry.deleted < before for entry in entries.values()):
+    if None in map(_PAYLOAD, entries.values()):
         return {name: entry for name, entry in entries.items() if entry.payload is not None or entry.deleted >= before}
     return entries
 

@@ -21,6 +21,8 @@ from markupsafe import Markup
 IMMUTABLE = frozenset(
     [type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, UUID, Decimal, Markup]
 )
+#: Of these, those that msgpack holds as they are.
+_DIRECT = frozenset([type(None), bool, int, float, str, bytes])
 _PLAIN = frozenset([*IMMUTABLE, list, tuple, dict, set, frozenset])
 
 #: Types that msgpack encodes by itself, so that no registration could keep them what they are.
@@ -115,6 +117,11 @@ class ValueCodec:
             TypeError: the value, or something inside it, is of a type that cannot be stored; names the attribute.
         """
         try:
+            if type(value) in _DIRECT:
+                return _packed(value)
+        except OverflowError:
+            pass  # an int beyond 64 bits is a type of ours
+        try:
             return _Encoder(self._by_class, self._by_name, self._families).pack(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"session attribute {name!r} cannot be stored: {error}") from error
@@ -169,8 +176,7 @@ class _Encoder:
         self._depth = 0
 
     def pack(self, value: object) -> bytes:
-        packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
-        return packed
+        return _packed(value, default=self._to_ext, strict_types=True)
 
     def _to_ext(self, value: Any) -> Any:
         """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
@@ -242,6 +248,11 @@ class _Decoder:
         if code == _REGISTERED and plain[0] in self._by_name:
             return self._by_name[plain[0]].decode(plain[1])
         raise UnknownTypeError(f"type {plain[0] if code == _REGISTERED else code!r} is not registered here")
+
+
+def _packed(value: object, **options: Any) -> bytes:
+    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass", **options)
+    return packed
 
 
 _ADVICE = "store plain values, or register the type with register_type()"

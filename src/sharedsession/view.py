@@ -91,7 +91,8 @@ class RequestView:
     @property
     def is_https(self) -> bool:
         """Whether the client spoke https, to us or to a trusted proxy."""
-        return str(self._fixed()["wsgi.url_scheme"]).lower() == "https"  # RFC 3986 3.1: schemes have no case
+        scheme = self._fixed()["wsgi.url_scheme"] if self._trusted else self._came_in.scheme
+        return str(scheme).lower() == "https"  # RFC 3986 3.1: schemes have no case
 
     @property
     def mount(self) -> str:
@@ -149,6 +150,8 @@ class RequestView:
         return origin is not None and origin != _host_of(f"//{self.host}")
 
     def _client_mount(self) -> str:
+        if not self._trusted:
+            return self._came_in.mount
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
         mount = self._came_in.mount

@@ -30,7 +30,6 @@ from .commands import (
     Touch,
 )
 
-
 _remaining = attrgetter("remaining")
 
 

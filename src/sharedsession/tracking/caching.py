@@ -23,6 +23,9 @@ def forbid_shared_caching(headers: Headers) -> None:
     "public" and "s-maxage" are dropped and "private" is added.
     """
     lines = [value for name, value in headers if name.lower() == "cache-control"]
+    if not lines:
+        headers.append(("Cache-Control", "private"))
+        return
     directives = [part.strip() for line in lines for part in line.split(",") if part.strip()]
     if {directive.lower() for directive in directives} & {"no-store", "private", "no-cache"}:
         return

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from itertools import islice
 
 from werkzeug.http import dump_cookie
@@ -12,6 +13,8 @@ from ..dialogue import Requested, Tell, Update
 from ..view import RequestView
 from .caching import forbid_shared_caching
 
+#: Stands for an id: no name, path or domain contains it.
+_ANY_ID = "0" * 64
 #: Cookies of our name that are looked at in one request.
 MOST_COOKIES = 100
 
@@ -27,6 +30,8 @@ class CookieTracking:
 
     def __init__(self, config: CookieConfig) -> None:
         self._config = config
+        # Paths come from the application's mount, at times as a proxy says it: remember a few.
+        self._around = lru_cache(maxsize=64)(self._dumped)
         # RFC 6265 4.2.1 separates with "; "; clients are met that leave the blank out or quote the value. One pass:
         # what follows "=" cannot match in two ways, so a hostile header costs no more than its length.
         self._pattern = re.compile(rf"(?:^|;)[ \t]*{re.escape(config.name)}[ \t]*=([^;]*)")
@@ -48,17 +53,25 @@ class CookieTracking:
 
     def _set(self, value: str, max_age: int | None, view: RequestView, headers: Headers) -> None:
         config = self._config
-        cookie = dump_cookie(
+        path = config.path or view.mount
+        secure = view.is_https if config.secure == "auto" else bool(config.secure)
+        # An id is never quoted, so what stands around it is always the same.
+        before, after = self._around(max_age, path, secure=secure, deletes=value == "")
+        headers.append(("Set-Cookie", before + value + after))
+        forbid_shared_caching(headers)
+
+    def _dumped(self, max_age: int | None, path: str, *, secure: bool, deletes: bool) -> tuple[str, str]:
+        config = self._config
+        before, _, after = dump_cookie(
             config.name,
-            value,
+            _ANY_ID,
             max_age=max_age,
-            expires=0 if value == "" else None,
-            path=config.path or view.mount,
+            expires=0 if deletes else None,
+            path=path,
             domain=config.domain,
-            secure=view.is_https if config.secure == "auto" else bool(config.secure),
+            secure=secure,
             httponly=config.httponly,
             samesite=config.samesite,
             partitioned=config.partitioned,
-        )
-        headers.append(("Set-Cookie", cookie))
-        forbid_shared_caching(headers)
+        ).partition(_ANY_ID)
+        return before, after
