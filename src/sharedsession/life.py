@@ -314,7 +314,7 @@ class Life(State):
             return False
         if self.moving or self.ensured or self.ending or self.gone or not self.available or opened.may_differ():
             return False
-        return self.changes() is NO_CHANGES and not self.reissued()
+        return self.with_own(NO_CHANGES) is NO_CHANGES and not self.reissued()
 
     def check_values(self) -> None:
         """Encode what changed; drop the changes when that cannot be done, so that an error page can still be sent.

@@ -134,7 +134,10 @@ class State:
 
     def changes(self) -> Changes:
         """Return what this request changed, encoded."""
-        changes = self.attributes.changes()
+        return self.with_own(self.attributes.changes())
+
+    def with_own(self, changes: Changes) -> Changes:
+        """Return the application's changes with what the library stores beside them; the same if that is nothing."""
         if self.loaded is not None and PRINCIPAL in self.loaded.record.entries:
             changes = self._listed_anew(changes)
         if self.hold is not None and self.releasing and self.loaded is not None:
@@ -285,21 +288,28 @@ class State:
         return self.start()
 
     def _load(self, *, mends: bool) -> None:
-        shown = self.manager.verify(self._request.requested())
+        shown, slide = self.manager.verify(self._request.requested()), self._request.slides()
+        if len(shown) == 1:  # as nearly always
+            session_id, source = shown[0]
+            self._take(session_id, source, self.manager.store.load(session_id.key, slide=slide, mends=mends))
+            return
         keys = [session_id.key for session_id, _ in shown]
-        results = self.manager.store.load_each(keys, slide=self._request.slides(), mends=mends)
-        for session_id, source in shown:
-            if source == "cookie":
-                self.takes_cookies = True
-            found = next(results)
-            if self._is_ours(found, source):
-                self.loaded, self.came_by, self.session_id = found, source, session_id
-                if self.manager.sticky:
-                    self.manager.note_route(session_id)
-                break
-        if len(shown) > 1 and self.session_id is not None:
-            ids = [session_id for session_id, _ in shown]
-            self._look_for_others(shown[ids.index(self.session_id) + 1 :])
+        results = self.manager.store.load_each(keys, slide=slide, mends=mends)
+        for place, ((session_id, source), found) in enumerate(zip(shown, results, strict=True), 1):
+            if self._take(session_id, source, found):
+                self._look_for_others(shown[place:])
+                return
+
+    def _take(self, session_id: SessionId, source: Source, found: Loaded | Absent) -> bool:
+        """Go on with what was found, if it is the session of whoever shows its id; say whether it is."""
+        if source == "cookie":
+            self.takes_cookies = True
+        if not self._is_ours(found, source):
+            return False
+        self.loaded, self.came_by, self.session_id = found, source, session_id
+        if self.manager.sticky:
+            self.manager.note_route(session_id)
+        return True
 
     def _is_ours(self, found: Loaded | Absent, source: Source) -> TypeGuard[Loaded]:
         """Say whether what was found is the session of whoever shows its id."""

@@ -30,7 +30,7 @@ from .commands import (
     Touch,
 )
 
-_remaining = attrgetter("remaining")
+_token, _remaining = attrgetter("token"), attrgetter("remaining")
 
 
 class Standing(Enum):
@@ -218,16 +218,15 @@ class Copies:
         first = answers[0] if answers else None
         if type(first) is not Found:
             return None
-        value, tokens = first.value, {}
-        for node, answer in zip(nodes, answers, strict=True):
+        value = first.value
+        for answer in answers[1:]:
             if type(answer) is not Found or answer.value != value:
                 return None
-            tokens[node] = answer.token
         decoded = self._cluster.codec.decode(self.key, value)
         if type(decoded) is not Decoded:
             return None
         self.remaining = max(map(_remaining, answers))
-        self._tokens.update(tokens)
+        self._tokens = dict(zip(nodes, map(_token, answers), strict=True))
         self._records, self._bytes = dict.fromkeys(nodes, decoded), dict.fromkeys(nodes, value)
         self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
         return decoded.record

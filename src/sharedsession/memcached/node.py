@@ -99,15 +99,19 @@ class Node:
             connection.enter(self._access, until)
         return connection
 
+    def keep(self, connection: Connection) -> None:
+        """Put back a connection that has been read to the end."""
+        connection.used = True
+        self._idle.append(connection)
+        if self._retired:
+            self.close()
+
     def give(self, connection: Connection) -> None:
         """Put back a connection that has answered all it was asked."""
         if connection.reusable():
-            connection.used = True
-            self._idle.append(connection)
+            self.keep(connection)
         else:
             connection.close()
-        if self._retired:
-            self.close()
 
     # -- late answers ----------------------------------------------------------------------------------------------
 

@@ -39,14 +39,19 @@ class Store:
 
     # -- load and create -------------------------------------------------------------------------------------------
 
-    def load(self, key: str, *, slide: bool = True) -> Loaded | Absent:
+    def load(self, key: str, *, slide: bool = True, mends: bool = True) -> Loaded | Absent:
         """Read a session and, with `slide`, start its idle time anew, in one round trip.
+
+        Args:
+            key: storage key.
+            slide: start its idle time anew.
+            mends: repair copies that merely differ; False: for who is going to write them all anyway, or looks often.
 
         Raises:
             StoreUnavailableError: no node that could know has answered.
         """
         asked = life(self._default_interval) if slide else None
-        return self._load(Copies(self.cluster, key), asked, touched=True, mends=True)
+        return self._load(Copies(self.cluster, key), asked, touched=True, mends=mends)
 
     def load_each(self, keys: Sequence[str], *, slide: bool = True, mends: bool = True) -> Iterator[Loaded | Absent]:
         """Yield what `load` returns for each key; the first question about all of them takes one trip together.
@@ -54,15 +59,15 @@ class Store:
         Args:
             keys: storage keys.
             slide: start the idle time of what is found anew.
-            mends: repair copies that merely differ; False: for who is going to write them all anyway, or looks often.
+            mends: see `load`.
 
         Raises:
             StoreUnavailableError: as for `load`, when it comes to the key in question.
         """
-        asked = life(self._default_interval) if slide else None
         if len(keys) == 1:
-            yield self._load(Copies(self.cluster, keys[0]), asked, touched=True, mends=mends)
+            yield self.load(keys[0], slide=slide, mends=mends)
             return
+        asked = life(self._default_interval) if slide else None
         each = [Copies(self.cluster, key) for key in keys]
         # Prolongs none of them: only the one that is taken, and tombstones, have a life to be prolonged.
         read_together(self.cluster, each)
@@ -94,7 +99,7 @@ class Store:
         Raises:
             StoreUnavailableError: as for `load`.
         """
-        found = next(self.load_each([key], slide=False, mends=False))
+        found = self.load(key, slide=False, mends=False)
         return self._trace(found) if isinstance(found, Absent) else found
 
     def find(self, key: str) -> Loaded | Absent:
@@ -270,7 +275,7 @@ class Store:
     def fresh(self, loaded: Loaded, *, stale: bool = False) -> Loaded | Absent:
         """Return `loaded`, read again when it is old: its copies may have expired, and tombstones with them."""
         if stale:
-            return next(self.load_each([loaded.key], slide=False, mends=False))
+            return self.load(loaded.key, slide=False, mends=False)
         age = self.cluster.clock() - loaded.at
         if 0 <= age <= min(STALE_AFTER, life(loaded.record.max_inactive_interval) / 2):
             return loaded

@@ -104,7 +104,7 @@ class MemcachedTransport:
                 pending.append(index)
             else:
                 flights[index] = answer
-                flight.node.give(flight.connection)  # only now: an interrupt above must find it in flight, not idle
+                flight.node.keep(flight.connection)  # only now: an interrupt above must find it in flight, not idle
         if pending:
             self._land_late(requests, flights, pending, deadline, enough)
 
