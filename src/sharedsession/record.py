@@ -215,14 +215,15 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
         if floor != record.floor:
             entries = {}
     if not swept:
-        _write(entries, changes, stamp._replace(seen=floor[0] if floor else 0), now)
+        _write(entries, changes, Stamp(stamp.version, stamp.writer, floor[0] if floor else 0), now)
     interval = record.interval
     if changes.interval is not None:
         interval = max(interval, (changes.interval, stamp.version, stamp.writer), key=_interval_order)
     longest = max(record.longest, life(interval[0]))
     kept = _forget_old_marks(entries, now - longest - SLACK)
     cookie_only = record.cookie_only or changes.cookie_only
-    return record._replace(entries=kept, floor=floor, interval=interval, longest=longest, cookie_only=cookie_only)
+    head = record.created, interval, longest, kept, floor, record.state, record.moved_to, record.closed
+    return Record(*head, record.decider, record.recent, cookie_only)
 
 
 def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:

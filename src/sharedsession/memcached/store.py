@@ -292,7 +292,8 @@ class Store:
         noticed: set[str] = set()
 
         def change(base: Record) -> Record:
-            self.notice(known, base, changes, noticed, stamp.writer)
+            if base is not known:
+                self.notice(known, base, changes, noticed, stamp.writer)
             return add(base)
 
         return change
