@@ -11,14 +11,14 @@ from dataclasses import dataclass, field
 from servers import Memcached
 
 from sharedsession.codec import RecordCodec
-from sharedsession.memcached.commands import Failed, Found, Get, Ping, Stored, Touch, Transport
 from sharedsession.memcached.cluster import Cluster
+from sharedsession.memcached.commands import Failed, Found, Get, Ping, Stored, Touch, Transport
 from sharedsession.memcached.health import AlwaysUp, Health, ProbedHealth
-from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.memcached.outcomes import Absent, Loaded
 from sharedsession.memcached.ring import Ring
 from sharedsession.memcached.store import Store
 from sharedsession.memcached.transaction import Again, Transaction
+from sharedsession.memcached.transport import MemcachedTransport
 from sharedsession.memory import MemoryTransport
 from sharedsession.nodelist import NodeConfig
 from sharedsession.record import Changes

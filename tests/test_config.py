@@ -11,9 +11,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sharedsession.config import MAX_SECONDS, CookieConfig, SessionConfig
+from sharedsession.config import CookieConfig, SessionConfig
 from sharedsession.errors import ConfigError
 from sharedsession.nodelist import NodeConfig
+from sharedsession.requirements import MAX_SECONDS
 from sharedsession.settings import all_options, build_config, read_environment
 
 SECRET = "correct horse battery staple"

@@ -15,18 +15,20 @@ ROOT = Path(sharedsession.__file__).parent
 
 #: From the ground up. A file imports from the floors below its own, and on its floor from those to its left.
 FLOORS: list[list[str]] = [
-    ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "config", "settings", "ids", "record",
-     "dialogue", "forking", "stats", "view", "fingerprints"],
+    ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "requirements", "config", "settings", "ids",
+     "record", "dialogue", "forking", "stats", "view", "fingerprints"],
     ["values", "codec", "memcached.commands", "memcached.ring", "memcached.wire", "memcached.patience",
      "memcached.access", "memcached.protocol", "memcached.connection", "memcached.health", "memcached.node",
      "memcached.transport", "memcached.dump"],
-    ["attributes", "session", "memory", "memcached.cluster", "memcached.copies", "memcached.outcomes", "memcached.settle", "memcached.store",
-     "memcached.transaction", "memcached.move", "memcached.membership", "memcached.sweep", "memcached.agreement"],
+    ["attributes", "session", "memory", "memcached.cluster", "memcached.copies",
+     "memcached.outcomes", "memcached.settle", "memcached.store", "memcached.transaction", "memcached.move",
+     "memcached.membership", "memcached.sweep", "memcached.agreement"],
     ["lines", "lock", "principals", "manager", "guard", "state", "listing", "commit", "life"],
     ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.guards",
-     "tracking.tracking"],
+     "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored", "tracking.html",
+     "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten", "tracking.tracking"],
     ["exchange", "assembly", "sessions", "diagnostics", "__main__"],
-    ["middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing", "testing.fixtures",
+    ["rewriting", "middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing", "testing.fixtures",
      "django.types", "django.expiry", "django.options", "django.session", "django.response", "django.middleware",
      "django.checks",
      "django.apps", "django.templatetags", "django.templatetags.sharedsession", "django.management",
@@ -41,7 +43,7 @@ OUTSIDE: dict[str, set[str]] = {
     "itsdangerous": {"ids"},
     "cryptography": {"cipher"},
     "markupsafe": {"values", "tracking.form", "tracking.tracking", "exchange", "middleware", "flask"},
-    "werkzeug": {"errors", "config", "view", "tracking.cookie", "tracking.form"},
+    "werkzeug": {"errors", "config", "view", "tracking.cookie", "tracking.form", "tracking.rewritten"},
     "flask": {"flaskcookies", "flask"},
     "flask_login": {"flask"},
     "django": {
@@ -60,12 +62,14 @@ OUTSIDE: dict[str, set[str]] = {
     "zope": {"pyramid"},
     "pytest": {"testing.fixtures"},
     "asgiref": {"django.session", "django.middleware", "django.response"},
-    "_typeshed": {"middleware", "flask"},
+    "_typeshed": {"rewriting", "middleware", "flask"},
 }
 
 #: Files whose result depends on their arguments only.
 PURE = ["nodelist", "config", "ids", "record", "dialogue", "values", "codec", "attributes", "session", "memcached.ring",
-        "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form"]  # fmt: skip
+        "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form",
+        "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored",
+        "tracking.html", "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten"]  # fmt: skip
 IMPURE_MODULES = {"time", "socket", "select", "os", "threading", "logging", "random", "subprocess", "asyncio", "io"}
 
 #: One file says what is done and how is spread over it; longer ones are not read any more.

@@ -14,6 +14,7 @@ from . import cipher
 from .discovery import as_function
 from .errors import ConfigError
 from .nodelist import NodeConfig, NodeList, parse_nodes
+from .requirements import matches, require, require_bool, require_int, require_list, require_seconds
 
 MIN_SECRET_BYTES = 16
 #: What `nodes` says when the in-process store is meant although several processes run.
@@ -61,17 +62,17 @@ class CookieConfig:
     max_age: int | None = None
 
     def __post_init__(self) -> None:
-        _require(
-            _matches(_TOKEN, self.name),
+        require(
+            matches(_TOKEN, self.name),
             "cookie_name",
             f"{self.name!r} is not a cookie name (RFC 6265 token)",
         )
-        _require(
+        require(
             isinstance(self.secure, bool) or self.secure == "auto",
             "cookie_secure",
             f"{self.secure!r} is not True, False or 'auto'",
         )
-        _require(
+        require(
             self.samesite in ("Lax", "Strict", "None", None),
             "cookie_samesite",
             f"{self.samesite!r} is not 'Lax', 'Strict', 'None' or None",
@@ -79,33 +80,33 @@ class CookieConfig:
         for name in ("path", "domain"):
             value = getattr(self, name)
             ok = value is None or (isinstance(value, str) and value != "" and _COOKIE_TEXT.fullmatch(value))
-            _require(
+            require(
                 bool(ok),
                 f"cookie_{name}",
                 f"{value!r} cannot stand in a cookie; write ASCII text without ';', or None",
             )
-        _require(_is_domain(self.domain), "cookie_domain", f"{self.domain!r} is not a domain name")
-        _require(
+        require(_is_domain(self.domain), "cookie_domain", f"{self.domain!r} is not a domain name")
+        require(
             self.path is None or self.path.startswith("/"),
             "cookie_path",
             f"{self.path!r} does not start with '/'",
         )
-        _require_seconds("cookie_max_age", self.max_age, optional=True)
+        require_seconds("cookie_max_age", self.max_age, optional=True)
         for name in ("httponly", "partitioned"):
-            _require_bool(f"cookie_{name}", getattr(self, name))
+            require_bool(f"cookie_{name}", getattr(self, name))
         self._apply_name_prefix()
 
     def _apply_name_prefix(self) -> None:
         if self.name.lower().startswith("__host-"):
             # RFC 6265bis 4.1.3.2: browsers refuse a __Host- cookie that is not Secure, has a Domain or another Path.
-            _require(self.domain is None, "cookie_domain", "a __Host- cookie has no domain; leave it None")
-            _require(self.path in (None, "/"), "cookie_path", "a __Host- cookie has the path '/'; leave it None")
+            require(self.domain is None, "cookie_domain", "a __Host- cookie has no domain; leave it None")
+            require(self.path in (None, "/"), "cookie_path", "a __Host- cookie has the path '/'; leave it None")
             object.__setattr__(self, "path", "/")
         needs_secure = (
             self.partitioned or self.samesite == "None" or self.name.lower().startswith(("__host-", "__secure-"))
         )
         if needs_secure:
-            _require(
+            require(
                 self.secure is not False,
                 "cookie_secure",
                 "False contradicts a __Host- or __Secure- name, samesite='None' or partitioned; leave it 'auto'",
@@ -151,6 +152,10 @@ class SessionConfig:
     tracking: tuple[str, ...] = ("cookie",)
     #: Name of the path parameter and of the form field.
     parameter: str = "jsessionid"
+    #: Put ids into the links and forms of HTML pages by itself, for clients that have shown no cookie.
+    rewrite_html: bool = False
+    #: Path prefixes (below the mount point) whose pages are not rewritten.
+    rewrite_html_except: tuple[str, ...] = ()
     #: Regular expression of User-Agents that get no ids in URLs and forms: they would publish them. "": none.
     crawlers: str = CRAWLERS
     #: The session cookie.
@@ -199,16 +204,16 @@ class SessionConfig:
 
     def __post_init__(self) -> None:
         self._check_secrets()
-        for name in ("secret_key_fallbacks", "ignore_paths", "tracking"):
+        for name in ("secret_key_fallbacks", "ignore_paths", "rewrite_html_except", "tracking"):
             value = getattr(self, name)
             object.__setattr__(self, name, tuple(value) if isinstance(value, list) else value)
         self._check_numbers()
         self._check_texts()
         self._check_tls()
         self._check_memcached_user()
-        for name in ("sticky", "slide_always", "save_on_5xx", "encrypt"):
-            _require_bool(name, getattr(self, name))
-        _require(
+        for name in ("sticky", "slide_always", "save_on_5xx", "encrypt", "rewrite_html"):
+            require_bool(name, getattr(self, name))
+        require(
             not self.encrypt or cipher.INSTALLED,
             "encrypt",
             "needs the package cryptography; pip install 'sharedsession[encrypt]'",
@@ -219,7 +224,7 @@ class SessionConfig:
             object.__setattr__(self, "nodes", as_function(self.nodes))
         # Parsed here so that a mistake in the list fails at start-up; a callable is asked for the first time.
         parsed = None if self.nodes in (None, MEMORY) else parse_nodes(self.nodes)
-        _require(
+        require(
             self.required_copies <= len(parsed or (1,)),
             "required_copies",
             f"{self.required_copies} copies cannot be had from {len(parsed or (1,))} node(s)",
@@ -243,138 +248,104 @@ class SessionConfig:
                 "secret_key",
                 "is required; python -c 'import secrets; print(secrets.token_hex(32))' makes one",
             )
-        _require_list("secret_key_fallbacks", self.secret_key_fallbacks, "keys")
+        require_list("secret_key_fallbacks", self.secret_key_fallbacks, "keys")
         for option, key in [
             ("secret_key", self.secret_key),
             *(("secret_key_fallbacks", key) for key in self.secret_key_fallbacks),
         ]:
-            _require(isinstance(key, str | bytes), option, f"expected text or bytes, not {type(key).__name__}")
-            _require(
+            require(isinstance(key, str | bytes), option, f"expected text or bytes, not {type(key).__name__}")
+            require(
                 len(_as_bytes(key)) >= MIN_SECRET_BYTES,
                 option,
                 f"has {len(_as_bytes(key))} bytes; at least {MIN_SECRET_BYTES} are needed (token_hex(32) gives 64)",
             )
 
     def _check_numbers(self) -> None:
-        _require_int("copies", self.copies, 1, 16)
-        _require_int("required_copies", self.required_copies, 1, self.copies, "at most `copies`")
-        _require_int("trusted_proxies", self.trusted_proxies, 0, 32)
+        require_int("copies", self.copies, 1, 16)
+        require_int("required_copies", self.required_copies, 1, self.copies, "at most `copies`")
+        require_int("trusted_proxies", self.trusted_proxies, 0, 32)
         if self.max_sessions_per_principal is not None:
-            _require_int("max_sessions_per_principal", self.max_sessions_per_principal, 1, 1000, "or None")
-        _require_seconds("nodes_interval", self.nodes_interval, optional=False)
-        _require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
-        _require_seconds("max_lifetime", self.max_lifetime, optional=True)
+            require_int("max_sessions_per_principal", self.max_sessions_per_principal, 1, 1000, "or None")
+        require_seconds("nodes_interval", self.nodes_interval, optional=False)
+        require_seconds("max_inactive_interval", self.max_inactive_interval, optional=True)
+        require_seconds("max_lifetime", self.max_lifetime, optional=True)
         for name in ("connect_timeout", "timeout", "lock_timeout"):
             value = getattr(self, name)
             ok = isinstance(value, int | float) and not isinstance(value, bool) and 0 < value <= 60
-            _require(ok, name, f"{value!r} is not a number of seconds above 0 and at most 60")
+            require(ok, name, f"{value!r} is not a number of seconds above 0 and at most 60")
 
     def _check_texts(self) -> None:
-        _require(
-            self.route == "" or _matches(_ROUTE, self.route),
+        require(
+            self.route == "" or matches(_ROUTE, self.route),
             "route",
             f"{self.route!r} is not 1 to 32 letters, digits or '_' (balancers cut at '.', '-' and '~')",
         )
-        _require(
+        require(
             not self.sticky or self.route != "",
             "route",
             "sticky=True needs the name of this application node in `route`",
         )
-        _require(
-            _matches(_KEY_PREFIX, self.key_prefix),
-            "key_prefix",
-            f"{self.key_prefix!r} is not 1 to 100 printable ASCII characters without blanks",
-        )
-        _require(
+        problem = f"{self.key_prefix!r} is not 1 to 100 printable ASCII characters without blanks"
+        require(matches(_KEY_PREFIX, self.key_prefix), "key_prefix", problem)
+        require(
             self.on_unavailable in ("error", "empty"),
             "on_unavailable",
             f"{self.on_unavailable!r} is not 'error' or 'empty'",
         )
-        _require(
+        require(
             self.too_many_sessions in ("end_oldest", "refuse"),
             "too_many_sessions",
             f"{self.too_many_sessions!r} is not 'end_oldest' or 'refuse'",
         )
-        _require(self.locking in ("none", "writes"), "locking", f"{self.locking!r} is not 'none' or 'writes'")
+        require(self.locking in ("none", "writes"), "locking", f"{self.locking!r} is not 'none' or 'writes'")
         self._check_tracking()
-        _require_list("ignore_paths", self.ignore_paths, "path prefixes")
-        for path in self.ignore_paths:
-            _require(_matches(_PATH, path), "ignore_paths", f"{path!r} does not start with '/'")
+        for name in ("ignore_paths", "rewrite_html_except"):
+            require_list(name, getattr(self, name), "path prefixes")
+            for path in getattr(self, name):
+                require(matches(_PATH, path), name, f"{path!r} does not start with '/'")
 
     def _check_tls(self) -> None:
         own = isinstance(self.tls, ssl.SSLContext) and self.tls.protocol != ssl.PROTOCOL_TLS_SERVER
-        _require(isinstance(self.tls, bool) or own, "tls", "expected True, False or a client's ssl.SSLContext")
+        require(isinstance(self.tls, bool) or own, "tls", "expected True, False or a client's ssl.SSLContext")
         for name in ("tls_ca", "tls_certificate", "tls_key"):
             value = getattr(self, name)
             # The value is not shown: it may be a private key.
             is_path = isinstance(value, str) and "\n" not in value and "-----" not in value
-            _require(is_path, name, "expected the path of a PEM file; not its text, nor anything else")
-            _require(not (value and own), name, "goes with tls=True; an SSLContext has certificates of its own")
-            _require(value == "" or self.tls is True, name, "means nothing without tls=True")
-        _require(self.tls_key == "" or self.tls_certificate != "", "tls_key", "belongs to a tls_certificate")
-        _require(_matches(_SERVER_NAME, self.tls_server_name), "tls_server_name", "is not a host name or IP address")
-        _require(self.tls_server_name == "" or bool(self.tls), "tls_server_name", "means nothing without tls=True")
+            require(is_path, name, "expected the path of a PEM file; not its text, nor anything else")
+            require(not (value and own), name, "goes with tls=True; an SSLContext has certificates of its own")
+            require(value == "" or self.tls is True, name, "means nothing without tls=True")
+        require(self.tls_key == "" or self.tls_certificate != "", "tls_key", "belongs to a tls_certificate")
+        require(matches(_SERVER_NAME, self.tls_server_name), "tls_server_name", "is not a host name or IP address")
+        require(self.tls_server_name == "" or bool(self.tls), "tls_server_name", "means nothing without tls=True")
 
     def _check_memcached_user(self) -> None:
         user, password = self.memcached_username, self.memcached_password
         printable = "printable ASCII characters without blanks"
-        _require(_matches(_USERNAME, user), "memcached_username", f"is not up to 100 {printable} and ':'")
-        _require(_matches(_PASSWORD, password), "memcached_password", f"is not up to 150 {printable}")
-        _require(user == "" or password != "", "memcached_password", "is missing; there is a memcached_username")
-        _require(password == "" or user != "", "memcached_username", "is missing; there is a memcached_password")
+        require(matches(_USERNAME, user), "memcached_username", f"is not up to 100 {printable} and ':'")
+        require(matches(_PASSWORD, password), "memcached_password", f"is not up to 150 {printable}")
+        require(user == "" or password != "", "memcached_password", "is missing; there is a memcached_username")
+        require(password == "" or user != "", "memcached_username", "is missing; there is a memcached_password")
 
     def _check_tracking(self) -> None:
-        _require_list("tracking", self.tracking, "'cookie', 'url' and 'form'")
+        require_list("tracking", self.tracking, "'cookie', 'url' and 'form'")
         known = ["cookie", "url", "form"]
-        _require(
+        require(
             bool(self.tracking) and all(kind in known for kind in self.tracking),
             "tracking",
             f"{self.tracking!r} is not a choice of 'cookie', 'url' and 'form'",
         )
-        _require(
-            _matches(_PARAMETER, self.parameter),
+        carries = not {"url", "form"}.isdisjoint(self.tracking)
+        require(carries or not self.rewrite_html, "rewrite_html", "needs 'url' or 'form', or both, in `tracking`")
+        require(
+            matches(_PARAMETER, self.parameter),
             "parameter",
             f"{self.parameter!r} is not a letter and up to 31 letters, digits, '_' or '-'",
         )
-        _require(isinstance(self.crawlers, str), "crawlers", f"{self.crawlers!r} is not text")
+        require(isinstance(self.crawlers, str), "crawlers", f"{self.crawlers!r} is not text")
         try:
             re.compile(self.crawlers)
         except (re.error, OverflowError, RecursionError) as error:
             raise ConfigError("crawlers", f"{self.crawlers!r} is not a regular expression: {error}") from error
-
-
-def _require(ok: bool, option: str, problem: str) -> None:
-    if not ok:
-        raise ConfigError(option, problem)
-
-
-def _require_list(option: str, value: object, of: str) -> None:
-    # The value is not shown: it may be a secret.
-    _require(isinstance(value, tuple | list), option, f"expected a list of {of}, not {type(value).__name__}")
-
-
-def _require_bool(option: str, value: object) -> None:
-    _require(isinstance(value, bool), option, f"{value!r} is not True or False")
-
-
-def _require_int(option: str, value: object, low: int, high: int, hint: str = "") -> None:
-    ok = isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
-    _require(ok, option, f"{value!r} is not a whole number from {low} to {high}{' (' + hint + ')' if hint else ''}")
-
-
-def _require_seconds(option: str, value: object, *, optional: bool) -> None:
-    ok = (optional and value is None) or (
-        isinstance(value, int) and not isinstance(value, bool) and 1 <= value <= MAX_SECONDS
-    )
-    _require(
-        ok,
-        option,
-        f"{value!r} is not a whole number of seconds from 1 to {MAX_SECONDS}{', or None' if optional else ''}",
-    )
-
-
-#: Ten years: longer is a mistake, and memcached counts seconds in 32 bits.
-MAX_SECONDS = 10 * 365 * 86400
 
 
 def _is_domain(domain: str | None) -> bool:
@@ -383,10 +354,6 @@ def _is_domain(domain: str | None) -> bool:
     except UnicodeError:  # what the idna codec raises for an empty or over-long label
         return False
     return True
-
-
-def _matches(pattern: re.Pattern[str], value: object) -> bool:
-    return isinstance(value, str) and pattern.fullmatch(value) is not None
 
 
 def _as_bytes(key: str | bytes) -> bytes:

@@ -14,6 +14,7 @@ from .manager import Manager
 from .session import Life as LifeOfSession
 from .session import Session
 from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
+from .tracking.pages import Page
 from .tracking.tracking import Tracking, Trail, protect
 from .view import Origin, RequestView
 
@@ -71,6 +72,8 @@ class Policy:
         self.ignore_paths = ignore_paths
         self.session_class = session_class
         self.max_age = max_age
+        #: Cookies die while they are used, unless they are sent again.
+        self.ages: bool = max_age is not None or tracking.ages
         self.locks_writes = locks_writes
         self.predecessor = predecessor
 
@@ -205,7 +208,8 @@ class Exchange(Visit):
     def _commit(self, life: Life, status: int, headers: Headers) -> None:
         self._abandoned = status >= 500 and not self._policy.save_on_5xx
         update = life.finish(save=not self._abandoned)
-        self._policy.tracking.apply(self._aged(update), self._view, headers)
+        if update.tell is not Tell.AGE or self._policy.ages:
+            self._policy.tracking.apply(self._aged(update), self._view, headers)
         if life.superseded and not self._abandoned:
             self._delete_former(headers)
         vary_on_cookie(headers)
@@ -248,6 +252,13 @@ class Exchange(Visit):
     def carried(self) -> str | None:
         """Return the id that URLs and forms of this response carry, if any."""
         return self._life.carried() if self._policy.tracking.carries(self._view) else None
+
+    def page(self, path: str, status: str, headers: Headers) -> Page | None:
+        """Return what puts the id into a page, if the client needs that; see `Tracking.page`."""
+        carried = self.carried()
+        if carried is None:
+            return None
+        return self._policy.tracking.page(path, int(status[:3]), headers, carried, self._view)
 
     def encode_url(self, url: str) -> str:
         """Return the URL with the session id, for a client without cookies."""

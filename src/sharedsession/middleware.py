@@ -15,6 +15,7 @@ from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import REFUSALS, RETRY_AFTER, ConfigError, Refusal, StoreUnavailableError
 from .exchange import Exchange
+from .rewriting import Rewriting
 from .session import Session
 from .settings import build_config, read_environment
 
@@ -76,6 +77,7 @@ class SessionMiddleware(Diagnostics):
         self._policy = parts.policy
         self._name = parts.config.cookie.name
         self._one_process = parts.config.nodes is None
+        self._rewrites = parts.policy.tracking.rewrites
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
@@ -85,6 +87,8 @@ class SessionMiddleware(Diagnostics):
             refuse_several_processes(environ)
         exchange = Exchange(self._policy, environ)
         self._publish(environ, exchange)
+        if self._rewrites:
+            return Rewriting(exchange, environ, start_response).run(self._app, Response)
         return Response(exchange, environ, start_response).run(self._app)
 
     @property
@@ -164,7 +168,7 @@ class Response:
         if self._refusal is not None:
             _close(body)
             return self.refusal()
-        if type(body) in (list, tuple) or self._is_file_wrapper(body):
+        if type(body) in (list, tuple) or self.is_file_wrapper(body):
             # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
             if written:
                 self.finish()
@@ -237,7 +241,8 @@ class Response:
 
     # -- body ------------------------------------------------------------------------------------------------------
 
-    def _is_file_wrapper(self, body: object) -> bool:
+    def is_file_wrapper(self, body: object) -> bool:
+        """Say whether a body is what the server's `wsgi.file_wrapper` has returned."""
         wrapper = self._environ.get("wsgi.file_wrapper")
         if isinstance(wrapper, type):
             return isinstance(body, wrapper)

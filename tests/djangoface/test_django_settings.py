@@ -262,6 +262,14 @@ def test_no_nodes_in_production() -> None:
     assert "'nodes': " in hint
 
 
+def test_rewriting_without_wrapper() -> None:
+    """W005: so does `rewrite_html`, which nobody would miss before a client without cookies comes."""
+    options = {"tracking": ["cookie", "url"], "rewrite_html": True}
+    assert only(SHAREDSESSION=options, WSGI_APPLICATION=None)[0] == "sharedsession.W005"
+    with override_settings(SHAREDSESSION=options, WSGI_APPLICATION="djangoface.test_django_settings.wrapped"):
+        assert found() == []
+
+
 @pytest.mark.parametrize("path", ["", "djangoface.test_django_settings.plain", "no.such.module"])
 def test_form_without_wrapper(path: str) -> None:
     """W002: form tracking needs SessionMiddleware around the application that WSGI_APPLICATION names."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from . import bodies, stored, texts, visits, wire
+from . import bodies, markup, stored, texts, visits, wire
 from .target import Target
 
 TARGETS: dict[str, Callable[[], Target]] = {
@@ -22,6 +22,7 @@ TARGETS: dict[str, Callable[[], Target]] = {
     "nodes": texts.nodes,
     "settings": texts.settings,
     "former_cookies": texts.former_cookies,
+    "pages": markup.pages,
 }
 
 CORPUS = Path(__file__).parent / "corpus"

@@ -73,6 +73,12 @@ def _check_options() -> Iterator[CheckMessage]:
             hint="In wsgi.py, which WSGI_APPLICATION names: application = SessionMiddleware(get_wsgi_application())",
             id="sharedsession.W002",
         )
+    if config.rewrite_html and not _is_wrapped():
+        yield checks.Warning(
+            "rewrite_html needs sharedsession.SessionMiddleware around the WSGI application as well.",
+            hint="In wsgi.py, which WSGI_APPLICATION names: application = SessionMiddleware(get_wsgi_application())",
+            id="sharedsession.W005",
+        )
     yield from _check_cookie_age(config)
 
 

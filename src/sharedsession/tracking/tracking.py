@@ -14,14 +14,13 @@ from .caching import Headers, forbid_shared_caching
 from .cookie import CookieTracking
 from .form import FormField, PeekedInput
 from .guards import Guards
-from .url import Place, UrlParameter
+from .pages import Page
+from .rewritten import encoding_of_page
+from .rules import Rules
+from .url import Place, UrlParameter, encode_refresh
 
 #: Response headers whose URLs lead the client on.
 _LOCATIONS = ("location", "content-location")
-# HTML "shared declarative refresh steps": "5; url='/page'", where "url=", the quotes or ";" may be missing.
-_REFRESH = re.compile(
-    r"(\s*+(?=[\d.])[\d.]*+(?=[;,\s])\s*+[;,]?+\s*+(?:url\s*+=\s*+)?+)(['\"]?+)(.*)", re.IGNORECASE | re.DOTALL
-)
 
 
 class Tracking:
@@ -34,11 +33,17 @@ class Tracking:
     def __init__(self, config: SessionConfig) -> None:
         kinds = config.tracking
         self._cookie = CookieTracking(config.cookie) if "cookie" in kinds else None
+        #: Cookies have an age, and die under an active user unless they are sent again.
+        self.ages: bool = config.cookie.max_age is not None
         self._url = UrlParameter(config.parameter) if "url" in kinds else None
         self._form = FormField(config.parameter) if "form" in kinds else None
         self._crawlers = re.compile(config.crawlers) if config.crawlers else None
         #: What is asked of a request beside its ids.
         self.guards: Guards = Guards(config)
+        #: Pages are rewritten for clients without cookies, but not below these paths.
+        self.rewrites: bool = config.rewrite_html
+        self._kept = config.rewrite_html_except
+        self._parameter = config.parameter
         #: Something else than the cookie is on.
         self.needs_entry: bool = self._url is not None or self._form is not None
 
@@ -88,12 +93,31 @@ class Tracking:
     def _encode_header(self, name: str, value: str, session_id: str, view: RequestView) -> str:
         if name in _LOCATIONS:
             return self.encode_url(value, session_id, view)
-        match = _REFRESH.fullmatch(value) if name == "refresh" else None
-        if match is None:
-            return value
-        before, quote, rest = match.groups()
-        url, end, after = rest.partition(quote) if quote else (rest.rstrip(), "", "")
-        return f"{before}{quote}{self.encode_url(url, session_id, view)}{end}{after}"
+        if name == "refresh":
+            return encode_refresh(value, lambda url: self.encode_url(url, session_id, view))
+        return value
+
+    # -- pages that rewrite themselves -----------------------------------------------------------------------------
+
+    def page(self, path: str, status: int, headers: Headers, session_id: str, view: RequestView) -> Page | None:
+        """Return what puts the id into a page; None where the response is to stay as it is.
+
+        Args:
+            path: the request's, below the mount point, as environ has it (PEP 3333: bytes as latin-1).
+            status: the response's.
+            headers: the response's.
+            session_id: the id.
+            view: the request.
+        """
+        encoding = encoding_of_page(view.method, status, headers)
+        if encoding is None or self._keeps(path.encode("latin-1", "replace").decode("utf-8", "replace")):
+            return None
+        parameter = self._url or UrlParameter(self._parameter)
+        rules = Rules(session_id, place_of(view), parameter, in_urls=self._url is not None)
+        return Page(rules, self.hidden_field(session_id).encode(), sniffs=not encoding)
+
+    def _keeps(self, path: str) -> bool:
+        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self._kept)
 
 
 class Trail:

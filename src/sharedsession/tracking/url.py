@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 from urllib.parse import SplitResult, unquote, urlsplit
 
@@ -101,15 +101,35 @@ class UrlParameter:
         leads and stays relative. An id that is there already is replaced. Any other URL is returned as it is.
         """
         parts = _split(url)
-        if parts is None or not _same_origin(parts, place):
-            return url
-        path = self._strip_as_link(parts) if parts.path else "/" if parts.netloc else _as_link(place.path)
-        if not _inside(_resolve(path, place.path), place.mount) or self._ends_with(session_id, parts.path):
+        path = None if parts is None else self._path_back(parts, place)
+        if parts is None or path is None or self._ends_with(session_id, parts.path):
             return url
         query = f"?{_escaped(place.query)}" if _keeps_query(url, parts) and place.query else url_query(url)
         origin = url[: len(url) - len(url.split("//", 1)[1])] + parts.netloc if parts.netloc else ""
         fragment = url[url.index("#") :] if "#" in url else ""
         return f"{origin}{path};{self._name}={session_id}{query}{fragment}"
+
+    def leads_back(self, url: str, place: Place) -> bool:
+        """Say whether a URL leads back to this application: `encode` puts the id into it."""
+        parts = _split(url)
+        return parts is not None and self._path_back(parts, place) is not None
+
+    def _path_back(self, parts: SplitResult, place: Place) -> str | None:
+        """Return the path of a link to this application, without an id; None for a link that leads elsewhere."""
+        if not _same_origin(parts, place):
+            return None
+        path = self._strip_as_link(parts) if parts.path else "/" if parts.netloc else _as_link(place.path)
+        return path if _inside(_resolve(path, place.path), place.mount) else None
+
+    def based(self, href: str, place: Place) -> Place | None:
+        """Return where links stand on a page with `<base href>`; None: on another origin, or it cannot be told."""
+        parts = _split(href)
+        if parts is None or not _same_origin(parts, place):
+            return None
+        if _keeps_query(href, parts):
+            return place
+        path = self._strip_encoded(parts.path) if parts.path else "/" if parts.netloc else place.path
+        return place._replace(path=_resolve(path, place.path), query=url_query(href)[1:])
 
     def _strip_as_link(self, parts: SplitResult) -> str:
         """Return a link's path without the parameter: still a path, where "/;jsessionid=1/x" would become "//x"."""
@@ -123,6 +143,22 @@ class UrlParameter:
         before, found, after = path.rpartition(f";{self._name}={session_id}")
         rest = before + after
         return bool(found) and after[:1] in ("", ";") and "/" not in after and self._strip_encoded(rest) == rest
+
+
+# HTML "shared declarative refresh steps": "5; url='/page'", where "url=", the quotes or ";" may be missing.
+_REFRESH = re.compile(
+    r"(\s*+(?=[\d.])[\d.]*+(?=[;,\s])\s*+[;,]?+\s*+(?:url\s*+=\s*+)?+)(['\"]?+)(.*)", re.IGNORECASE | re.DOTALL
+)
+
+
+def encode_refresh(value: str, encode: Callable[[str], str]) -> str:
+    """Return what a Refresh header, or `<meta http-equiv=refresh>`, holds, with its URL encoded."""
+    match = _REFRESH.fullmatch(value)
+    if match is None:
+        return value
+    before, quote, rest = match.groups()
+    url, end, after = rest.partition(quote) if quote else (rest.rstrip(), rest[len(rest.rstrip()) :], "")
+    return f"{before}{quote}{encode(url)}{end}{after}"
 
 
 def _escaped(query: str) -> str:

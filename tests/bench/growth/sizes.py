@@ -49,7 +49,8 @@ def measure() -> list[str]:
         "",
         f"Microseconds of the process's CPU for a request, `copies=2`: median and quartiles of {_ROUNDS} rounds. A",
         "cart is many small JSON-like values, noise is one attribute of random bytes; either has small attributes",
-        "beside it. *Read* and *change* touch one of these, *readall* all. Stored is one copy; values above 2 KiB are compressed.",
+        "beside it. *Read* and *change* touch one of these, *readall* all. Stored is one copy; values above 2 KiB are",
+        "compressed.",
         "",
         *table(("session", "stored", *(path[1:] for path in _PATHS)), rows),
     ]

@@ -1,0 +1,1 @@
+"""Pages that rewrite themselves for clients without cookies."""
