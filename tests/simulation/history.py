@@ -199,14 +199,23 @@ class History:
         return list(dict.fromkeys(shown))
 
     def _until_over(self) -> None:
-        """Wait until the last fault is over: healed, nothing marked down, old requests ended, sessions read once."""
+        """Wait until the last fault is over: healed, nothing marked down or late, old requests ended, all read once.
+
+        A copy that is late is not waited for, so that a read does not see that it is missing.
+        """
         nodes = self.network.nodes.values()
         self.world.sleep_until(lambda: not any(process.health.down for process in self.place.processes))
         self.world.sleep_until(lambda: not any(node.pending for node in nodes))
         before = [(process, set(process.busy)) for process in self.place.processes]
         self.world.sleep_until(lambda: not any(process.busy & names for process, names in before))
         self._read_all()
+        while self._any_late():
+            self.world.sleep_until(lambda: not self._any_late())
+            self._read_all()
         self.world.trace("OVER")
+
+    def _any_late(self) -> bool:
+        return any(process.is_late() for process in self.place.processes)
 
     def _read_all(self) -> None:
         reader = Client("reader")

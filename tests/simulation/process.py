@@ -155,6 +155,10 @@ class Process:
         self.manager.waiters = SimWaiters(self.network.world)
         self.manager.lines = SimLines(self.network.world)
 
+    def is_late(self) -> bool:
+        """Say whether an answer of some node came late a moment ago."""
+        return any(node.was_late() for node in self.transport._nodes.values())
+
     def _cluster(self) -> Cluster:
         return Cluster(
             ring=self.ring,

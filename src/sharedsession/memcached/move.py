@@ -6,7 +6,7 @@ of two that move a session at once one wins.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from ..errors import StoreUnavailableError
 from ..record import Changes, Record, Stamp, State, apply, new_epoch, tombstone
@@ -80,7 +80,7 @@ class _Move:
         for _ in range(ATTEMPTS):
             standing = self._store.standing(self._source)
             if standing.state:
-                return self._lost(standing)
+                return self._finish(standing)
             authority = self._store.authority(self._source, standing)
             if authority is not None:
                 if guard is not None:
@@ -88,13 +88,12 @@ class _Move:
                 mark = self._mark(authority)
                 answer = self._source.copies.write_one(authority.node, mark)
                 if isinstance(answer, Stored):
-                    return self._mark_others(authority.node, mark)
+                    return self._mark_others(mark, [authority.node])
                 if isinstance(answer, Refused):
                     continue  # without room: out of the running, another copy decides
-            found = self._store.load(self._source.key, slide=False)
+            found = self._store.look(self._source.key)
             if isinstance(found, Absent):
-                # Its own mark, when the answer to it was lost.
-                return None if found.moved_to == self._target.key else found
+                return found
             self._source = found
         raise StoreUnavailableError("the session could not be moved: others kept changing it")
 
@@ -103,13 +102,23 @@ class _Move:
         self._carry(authority.base)
         return tombstone(authority.base, State.MOVED, self._store.now(), self._target.key)
 
-    def _mark_others(self, node: str, mark: Record) -> Absent | None:
+    def _finish(self, mark: Record) -> Absent | None:
+        """Go on from a mark that was found: another's, or its own, when the answer to it was lost."""
+        if mark.moved_to != self._target.key:
+            found = self._store.load(self._source.key, slide=False)
+            return found if isinstance(found, Absent) else self._store.absent(mark)
+        left = self._source.copies.live()
+        if left is not None and not is_void(left, mark):
+            self._carry(left)
+        return self._mark_others(mark)
+
+    def _mark_others(self, mark: Record, taken: Sequence[str] = ()) -> Absent | None:
         def carry(found: Record) -> None:
             if not found.state and not is_void(found, mark):
                 self._carry(found)
 
         cluster, copies = self._store.cluster, self._source.copies
-        return self._lost(settle(cluster, copies, mark, lambda base: base, taken=[node], on_read=carry))
+        return self._lost(settle(cluster, copies, mark, lambda base: base, taken=taken, on_read=carry))
 
     def _carry(self, found: Record) -> None:
         self._store.carry(found, self._target, self._outrank)

@@ -93,6 +93,18 @@ class Store:
             return repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
         return record
 
+    def look(self, key: str) -> Loaded | Absent:
+        """Read a record as it is, a mark too, and mend nothing.
+
+        Raises:
+            StoreUnavailableError: as for `load`.
+        """
+        copies = Copies(self.cluster, key)
+        record = copies.read(None)
+        if record is None or self._outlived(record):
+            return UNKNOWN
+        return Loaded(record, copies, self.cluster.clock())
+
     def glance(self, key: str) -> Loaded | Absent:
         """Do what `find` does, but leave copies that merely differ as they are: for those who look again and again.
 
@@ -219,13 +231,13 @@ class Store:
         if merge(carried, target.record) != target.record:
             target.record = settle(self.cluster, target.copies, merge(carried, target.record), mover)
 
-    def spread(self, loaded: Loaded, authority: Authority, record: Record) -> Record:
-        """Bring the other copies to what the deciding one took; return the record that stands.
+    def spread(self, loaded: Loaded, record: Record, taken: Sequence[str] = ()) -> Record:
+        """Bring all copies to what has been decided, those that have `taken` it excepted; return what stands.
 
         Raises:
             StoreUnavailableError: fewer copies than required have it.
         """
-        return settle(self.cluster, loaded.copies, record, lambda base: base, taken=[authority.node])
+        return settle(self.cluster, loaded.copies, record, lambda base: base, taken=taken)
 
     def pause(self, attempt: int) -> None:
         """Wait a little before trying again."""

@@ -84,13 +84,24 @@ class Transaction:
         fresh = self._store.glance(loaded.key)
         return fresh if isinstance(fresh, Absent) else self._anew(fresh)
 
-    def _anew(self, fresh: Loaded) -> Loaded | Again:
-        done = any(contains(fresh.record, writer) for writer in self._doubts)
-        return fresh if done else Again(fresh)
+    def _anew(self, fresh: Loaded) -> Loaded | Absent | Again:
+        if not self._is_in(fresh.record):
+            return Again(fresh)
+        if fresh.copies.hold(fresh.record):
+            return fresh
+        # It may stand on one copy only, and somebody who does not reach that begin an epoch without it.
+        settled = self._store.spread(fresh, fresh.record)
+        if settled.state:
+            return self._again(fresh)
+        after = Loaded(settled, fresh.copies, fresh.at)
+        return after if self._is_in(settled) else Again(after)
+
+    def _is_in(self, record: Record) -> bool:
+        return any(contains(record, writer) for writer in self._doubts)
 
     def _spread(self, loaded: Loaded, authority: Authority, record: Record, writer: int) -> Loaded | Absent | Again:
         """Bring the other copies to what the decider took, and see whether it was still the decider."""
-        settled = self._store.spread(loaded, authority, record)
+        settled = self._store.spread(loaded, record, [authority.node])
         if settled.state:
             # It ended or moved after the decision. A move has taken the changes along, or else they were outranked.
             self._doubts.append(writer)

@@ -40,8 +40,8 @@ class Page:
         sniffs: the response does not name an encoding.
     """
 
-    held = frozenset(b"a area base button form frame iframe input meta noscript template".split())
-    ends = frozenset([b"form", b"noscript", b"template"])
+    held: frozenset[bytes] = frozenset(b"a area base button form frame iframe input meta noscript template".split())
+    ends: frozenset[bytes] = frozenset([b"form", b"noscript", b"template"])
 
     def __init__(self, rules: Rules, hidden: bytes, *, sniffs: bool) -> None:
         self.done: bool = False

@@ -34,11 +34,11 @@ class Scan:
     __slots__ = ("_quote", "_state", "at", "base", "closing", "name")
 
     def __init__(self, name: bytes, *, closing: bool, base: int, at: int) -> None:
-        self.name = name
-        self.closing = closing
-        self.base = base
+        self.name: bytes = name
+        self.closing: bool = closing
+        self.base: int = base
         #: What has been read.
-        self.at = at
+        self.at: int = at
         self._state = _TAG_NAME
         self._quote = b""
 
