@@ -31,6 +31,7 @@ class Life(State):
     _locked: bool = False
     _saved: Snapshot = (None, None, None, False, False, ())
     _saving: bool = False
+    releasing: bool = False
     # Nothing of the application runs any more.
     _closed: bool = False
     # What the client must be told of commits before the headers leave.
