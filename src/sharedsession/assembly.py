@@ -18,7 +18,7 @@ from .manager import Manager
 from .memcached.access import Access, client_context
 from .memcached.agreement import Agreement
 from .memcached.cluster import Cluster
-from .memcached.commands import Failed, Ping, Transport
+from .memcached.commands import Failed, Ping, Refused, Transport
 from .memcached.dump import list_keys
 from .memcached.health import AlwaysUp, Health, ProbedHealth
 from .memcached.membership import Membership, Poller
@@ -247,7 +247,7 @@ def _probe(transport: MemcachedTransport, node: str) -> str | None:
     if not transport.reaches(node):
         return None
     answer = transport.ask([(node, Ping())])[0]
-    return answer.reason if isinstance(answer, Failed) else ""
+    return answer.reason if isinstance(answer, Failed | Refused) else ""
 
 
 def _pause(round_number: int) -> None:

@@ -145,14 +145,14 @@ class Attributes:
         A value the application holds stays the same object while it is what is stored; where another request's value
         won, the next read decodes that one.
         """
-        former, values, self._base = self._base, self._values, base
+        former, values, exposed, self._base = self._base, self._values, self._exposed, base
         self._values, self._exposed = {}, {}
         for name, value in values.items():
             known = saved.values.get(name) or _payload(former, name)
             if known is not None and known == _payload(base, name):
                 self._values[name] = value
                 if type(value) not in IMMUTABLE:
-                    self._exposed[name] = None
+                    self._exposed[name] = None if name in saved.values else exposed.get(name)
         self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()

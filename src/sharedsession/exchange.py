@@ -270,10 +270,11 @@ class Exchange(Visit):
         carried = self.carried()
         return Markup() if carried is None else self._policy.tracking.hidden_field(carried)
 
-    def headers_sent(self) -> None:
-        """Note that no cookie can be sent any more."""
+    def headers_sent(self, *, ends: bool = False) -> None:
+        """Note that no cookie can be sent any more, and maybe that nothing of the application runs any more."""
         self._life.headers_sent = True
-        self._view.release()
+        tracking = self._policy.tracking
+        self._view.release(ends=ends and not (tracking.needs_entry or tracking.guards.binds))
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age

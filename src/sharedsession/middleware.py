@@ -115,13 +115,12 @@ class SessionMiddleware(Diagnostics):
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         session = environ[SESSION_KEY] = exchange.session
         environ[EXCHANGE_KEY] = exchange
-        others = environ.get(SESSIONS_KEY)
-        if others is not None:
-            # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
-            if self._name in others and others[self._name][0] is not self:
-                raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-            environ.pop(IGNORED_KEY, None)
-        environ[SESSIONS_KEY] = {**(others or {}), self._name: (self, session)}
+        environ.pop(IGNORED_KEY, None)
+        others = environ.get(SESSIONS_KEY, {})
+        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
+        if self._name in others and others[self._name][0] is not self:
+            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+        environ[SESSIONS_KEY] = {**others, self._name: (self, session)}
 
 
 class Response:
@@ -130,6 +129,7 @@ class Response:
     _started: tuple[str, Headers, ExcInfo | None] | None = None
     _write: Write | None = None
     _left: bool = False
+    _ends: bool = False
     #: What a file wrapper that is a function has returned.
     _files: tuple[object, ...] = ()
     #: What is answered in place of the application's response.
@@ -159,6 +159,8 @@ class Response:
                 raise
             return self.refuse(error)
         written = self._left
+        # Nothing of the application runs any more once it has returned one of these.
+        self._ends = type(body) in (list, tuple)
         try:
             if self._started is not None and not self._left:
                 self._commit()
@@ -168,8 +170,8 @@ class Response:
         if self._refusal is not None:
             _close(body)
             return self.refusal()
-        if type(body) in (list, tuple) or self.is_file_wrapper(body):
-            # Nothing of the application runs any more. A server recognises its own file wrapper by the object.
+        if self._ends or self.is_file_wrapper(body):
+            # A server recognises its own file wrapper by the object.
             if written:
                 self.finish()
             else:
@@ -237,7 +239,7 @@ class Response:
             self._write = self._server_start(status, headers)
         else:
             self._write = self._server_start(status, headers, exc_info)
-        self._exchange.headers_sent()
+        self._exchange.headers_sent(ends=self._ends)
 
     # -- body ------------------------------------------------------------------------------------------------------
 

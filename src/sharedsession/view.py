@@ -28,7 +28,7 @@ class Origin(NamedTuple):
 def origin_of(environ: Environ) -> Origin:
     """Return where the request came in, by its WSGI environ (PEP 3333)."""
     return Origin(
-        environ["wsgi.url_scheme"],
+        environ.get("wsgi.url_scheme", ""),
         environ.get("HTTP_HOST", ""),
         environ.get("SCRIPT_NAME", ""),
         environ.get("PATH_INFO", ""),
@@ -55,15 +55,28 @@ class RequestView:
         self._trusted = trusted_proxies
         self._origin = origin
 
-    def release(self) -> None:
-        """Let go of environ, which holds the session that holds this: a cycle only the collector would break."""
-        if self._environ.get(SLIDE_KEY) is False:
-            self._entered[SLIDE_KEY] = False
-        self._environ = self._entered
+    def release(self, *, ends: bool) -> None:
+        """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
+
+        Args:
+            ends: nothing of the application runs any more, and its cookies suffice for whoever may look after it; else
+                all texts are kept: headers, addresses and whatever else is said of the request.
+        """
+        environ = self._environ
+        if ends:
+            kept: Environ = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", ""), SLIDE_KEY: environ.get(SLIDE_KEY)}
+            self._entered = kept
+        else:
+            self._origin = self._came_in
+            # Exactly str: PEP 3333 allows no subclass.
+            kept = {name: value for name, value in environ.items() if type(value) is str}
+            kept[SLIDE_KEY] = environ.get(SLIDE_KEY)
+            self._entered = {"QUERY_STRING": self.query}
+        self._environ = kept
 
     @property
     def environ(self) -> Environ:
-        """The WSGI environ as it is now; once the headers have left, as it was at entry."""
+        """The WSGI environ as it is now; once the headers have left, what of it is text."""
         return self._environ
 
     @property

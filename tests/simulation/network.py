@@ -235,8 +235,8 @@ class SimConnection:
         self._wake = wake
 
     def reusable(self) -> bool:
-        """Say yes."""
-        return True
+        """Say yes, unless it was closed."""
+        return not self._closed
 
     def close(self) -> None:
         """Hear no more; what was sent may still be executed."""

@@ -265,7 +265,7 @@ class Connection:
 
     def reusable(self) -> bool:
         """Say whether the next command may use this connection: everything received has been read."""
-        return self._reusable and not self._buffer
+        return self._reusable and not self._closed and not self._buffer
 
     def _line(self, deadline: float) -> bytes:
         while True:

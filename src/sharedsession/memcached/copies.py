@@ -375,6 +375,7 @@ class Copies:
 
     def _drop(self, node: str, cause: str) -> None:
         self._causes[node] = cause
+        self.whole = False  # another has to take its place
         self._tokens.pop(node, None)
         self._records.pop(node, None)
         self._bytes.pop(node, None)

@@ -91,7 +91,7 @@ class _Move:
                     return self._mark_others(mark, [authority.node])
                 if isinstance(answer, Refused):
                     continue  # without room: out of the running, another copy decides
-            found = self._store.look(self._source.key)
+            found = self._read_again()
             if isinstance(found, Absent):
                 return found
             self._source = found
@@ -101,6 +101,13 @@ class _Move:
         """Return the mark, once the new record contains what it is about to replace."""
         self._carry(authority.base)
         return tombstone(authority.base, State.MOVED, self._store.now(), self._target.key)
+
+    def _read_again(self) -> Loaded | Absent:
+        """Return what stands under the old key now: its own mark too, when the answer to that was lost."""
+        found = self._store.load(self._source.key, slide=False)
+        if isinstance(found, Absent) and found.moved_to == self._target.key:
+            return self._store.look(self._source.key)
+        return found
 
     def _finish(self, mark: Record) -> Absent | None:
         """Go on from a mark that was found: another's, or its own, when the answer to it was lost."""

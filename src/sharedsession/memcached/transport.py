@@ -89,9 +89,12 @@ class MemcachedTransport:
         enough: int,
     ) -> None:
         """Put the answer in the place of every flight."""
-        pending = []
+        pending: list[int] = []
         for index, flight in enumerate(flights):
             if type(flight) is not Flight:
+                continue
+            if pending and time.monotonic() >= deadline.at:
+                pending.append(index)
                 continue
             try:
                 answer = flight.connection.prompt(flight.command, flight.newest)

@@ -38,12 +38,7 @@ class Wire:
 
     def __init__(self, sock: socket.socket) -> None:
         self.sock: socket.socket = sock
-        # A gevent socket is no subclass of the kernel's; one with TLS must not be read behind its back.
-        self._plain: bool = _KERNEL_TIMES and _socket.socket in type(sock).__mro__ and type(sock) is not ssl.SSLSocket
-        if self._plain:
-            sock.settimeout(None)
-            for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
-                sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(0, int(TURN * 1_000_000)))
+        self._plain: bool = _is_plain(sock) and _set_times(sock)
 
     def send(self, data: bytes, deadline: float) -> None:
         """Send bytes, by `deadline` (time.monotonic).
@@ -76,7 +71,7 @@ class Wire:
         # 0, which means "do not wait", finds what has arrived already.
         seconds = max(until - time.monotonic(), 0)
         if self._plain:
-            return self.sock.recv(_RECEIVE) if self._has_come(seconds) else None
+            return self.prompt() if self._has_come(seconds) else None
         self.sock.settimeout(seconds)
         try:
             return self.sock.recv(_RECEIVE)
@@ -102,6 +97,23 @@ class Wire:
         poll.register(self.sock, select.POLLIN)
         # Up to the next millisecond: 0 would not wait.
         return bool(poll.poll(seconds and seconds * 1000 + 1))
+
+
+def _is_plain(sock: socket.socket) -> bool:
+    """Say whether it is the kernel's own: gevent's are no subclass, and TLS must not be read behind its back."""
+    # TLS not by the class: gevent puts another in the place of ssl.SSLSocket.
+    return _KERNEL_TIMES and _socket.socket in type(sock).__mro__ and not hasattr(sock, "do_handshake")
+
+
+def _set_times(sock: socket.socket) -> bool:
+    """Let the socket block, with time-outs in the kernel; say whether that has them."""
+    sock.settimeout(None)
+    try:
+        for option in (socket.SO_RCVTIMEO, socket.SO_SNDTIMEO):
+            sock.setsockopt(socket.SOL_SOCKET, option, _TIMEVAL.pack(0, int(TURN * 1_000_000)))
+    except OSError:  # such as a 32-bit system whose struct timeval is longer
+        return False
+    return True
 
 
 def _until(deadline: float) -> float:

@@ -56,7 +56,9 @@ class CookieTracking:
         path = config.path or view.mount
         secure = view.is_https if config.secure == "auto" else bool(config.secure)
         # An id is never quoted, so what stands around it is always the same.
-        before, after = self._around(max_age, path, secure=secure, deletes=value == "")
+        # Except for when it expires, which stands beside its age.
+        around = self._around if max_age is None or value == "" else self._dumped
+        before, after = around(max_age, path, secure=secure, deletes=value == "")
         headers.append(("Set-Cookie", before + value + after))
         forbid_shared_caching(headers)
 
