@@ -629,3 +629,15 @@ def test_a_value_set_again_after_a_clear_is_written() -> None:
     attributes.clear()
     attributes.set("a", [1])
     assert attributes.changes().values == {"a": CODEC.encode("a", [1])}
+
+
+def test_a_second_commit_writes_nothing_that_was_only_read() -> None:
+    """Not even where it is stored in another way than it would be now, such as by a node that compresses nothing."""
+    stored = {"a": Entry(1, 1, CODEC.encode("a", LARGE)), "b": Entry(1, 1, CODEC.encode("b", 1))}
+    attributes = Attributes(CODEC, stored)
+    assert attributes.get("a") == LARGE
+    attributes.set("b", 2)
+    changes = attributes.changes()
+    assert set(changes.values) == {"b"}
+    attributes.rebase({**stored, "b": Entry(2, 2, changes.values["b"])}, changes)
+    assert not attributes.changes()

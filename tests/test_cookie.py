@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from webclient import SECRET, Client, checked, page, pages, put, show
 from werkzeug.middleware.proxy_fix import ProxyFix
 
 from sharedsession import ConfigError, CookieConfig
+from sharedsession.dialogue import Tell, Update
 from sharedsession.settings import build_config
+from sharedsession.tracking.cookie import CookieTracking
+from sharedsession.view import RequestView
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -171,3 +175,17 @@ def test_name_with_pattern_characters(name: str) -> None:
     assert cookie.startswith(f"{name}=")
     assert Client(app).get("/show", cookie=cookie).text == "{'a': 1}"
     assert Client(app).get("/show", cookie=cookie.replace(name, "aXb")).text == "{}"
+
+
+def test_the_cookie_expires_as_long_after_its_age_began() -> None:
+    """Expires, for clients that do not know Max-Age, moves on with every cookie."""
+    tracking, dates = CookieTracking(CookieConfig(max_age=600)), iter(["first", "second"])
+
+    def dump(*_: object, **__: object) -> str:
+        return f"a={'0' * 64}; Expires={next(dates)}"
+
+    with mock.patch("sharedsession.tracking.cookie.dump_cookie", dump):
+        for expected in ("first", "second"):
+            headers: list[tuple[str, str]] = []
+            tracking.apply(Update(Tell.ID, "x"), RequestView({}, 0), headers)
+            assert headers[0] == ("Set-Cookie", f"a=x; Expires={expected}")

@@ -189,6 +189,36 @@ def test_ignored_paths() -> None:
     ]
 
 
+def test_what_an_outer_one_ignores_is_not_ignored_inside() -> None:
+    """Below an ignored path of one middleware, another one inside of it has its session as ever."""
+    inner = checked(page(put("a", 1)), cookie_name="INNER")
+    answer = Client(checked(inner, ignore_paths=("/",))).get("/")
+    assert answer.status == 200
+    assert "INNER=" in (answer.set_cookie or "")
+
+
+def test_a_body_that_is_sent_sees_what_others_said_of_the_request() -> None:
+    """Functions that judge a client are asked about environ as it is inside, also when the session is first used then."""
+    seen: list[str] = []
+
+    def fingerprint(environ: dict[str, Any]) -> str:
+        seen.append(environ["REMOTE_ADDR"])
+        return seen[-1]
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        environ["REMOTE_ADDR"] = "192.0.2.7"  # as a proxy fix does
+        session = get_session(environ)
+        if environ["PATH_INFO"] == "/login":
+            session["a"] = 1
+        start_response("200 OK", TEXT)
+        return (str(session.get("a")).encode() for _ in range(1))
+
+    client = Client(checked(app, fingerprint=fingerprint))
+    client.get("/login")
+    assert client.get("/").text == "1"
+    assert set(seen) == {"192.0.2.7"}
+
+
 def life_left(server: Memcached, client: Client) -> int:
     """Return the remaining life in seconds of the client's session."""
     return int(server.command(f"mg {client.key} t".encode()).split()[1].removeprefix(b"t"))

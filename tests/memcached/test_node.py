@@ -735,3 +735,24 @@ def test_close_drops_the_connections(serve: Serve, connect: Connect) -> None:
     assert server.accepted == 2
     assert server.has_ended(1)
     assert server.ended == [1]
+
+
+def test_many_keys_of_a_hung_node_take_no_longer_than_one(connect: Connect, nodes: list[Memcached]) -> None:
+    """Each answer is waited for a moment at first; all together not beyond the deadline."""
+    transport = connect(*nodes, timeout=TIMEOUT)
+    one(transport, Get("k", 60))
+    nodes[0].hang()
+    waited, answers = timed(lambda: transport.ask([("n1", Get(f"k{number}", 60)) for number in range(60)]))
+    assert {type(answer) for answer in answers} == {Failed}
+    assert waited < TIMEOUT + 0.4
+
+
+def test_what_was_closed_is_not_used_again(connect: Connect, nodes: list[Memcached]) -> None:
+    """After a time-out no closed connection lies among the idle ones: the next command would blame the node."""
+    transport = connect(*nodes, timeout=TIMEOUT)
+    one(transport, Get("k", 60))
+    nodes[0].hang()
+    assert isinstance(one(transport, Get("k", 60)), Failed)
+    nodes[0].resume()
+    assert transport._nodes["n1"].idle_one() is None
+    assert isinstance(one(transport, Put("k", b"v", 60, None, repeatable=False)), Stored)

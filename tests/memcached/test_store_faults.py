@@ -99,6 +99,18 @@ def wait_until_up(rig: Rig, *names: str) -> None:
         time.sleep(0.02)
 
 
+@pytest.mark.parametrize("victims", [["n1"], ["n1", "n2"]])
+def test_a_node_that_fails_after_the_load_is_replaced(rig: Rig, key: str, victims: list[str]) -> None:
+    """A change counts only when copies have it, also when they were alike and died while they were prolonged."""
+    session = loaded(rig.store.load(key))
+    for victim in victims:
+        rig.servers[victim].kill()
+    session.copies.prolong(INTERVAL)
+    loaded(rig.store.commit(session, changes(b=b"2")))
+    holders = [name for name in ORDER if name not in victims and (held(rig, name, key) or {}).get("b") == b"2"]
+    assert len(holders) == len(ORDER) - len(victims)
+
+
 # -- one node killed ---------------------------------------------------------------------------------------------------
 
 
