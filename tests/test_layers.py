@@ -24,9 +24,10 @@ FLOORS: list[list[str]] = [
      "memcached.outcomes", "memcached.settle", "memcached.store", "memcached.transaction", "memcached.move",
      "memcached.membership", "memcached.sweep", "memcached.agreement"],
     ["lines", "lock", "principals", "manager", "guard", "state", "listing", "commit", "life"],
-    ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.guards",
-     "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored", "tracking.html",
-     "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten", "tracking.tracking"],
+    ["tracking.caching", "tracking.url", "tracking.form", "tracking.cookie", "tracking.guards", "tracking.references",
+     "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored", "tracking.handler", "tracking.html",
+     "tracking.guard", "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten",
+     "tracking.tracking"],
     ["exchange", "assembly", "sessions", "diagnostics", "__main__"],
     ["rewriting", "middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing", "testing.fixtures",
      "django.types", "django.expiry", "django.options", "django.session", "django.response", "django.middleware",
@@ -69,7 +70,8 @@ OUTSIDE: dict[str, set[str]] = {
 PURE = ["nodelist", "config", "ids", "record", "dialogue", "values", "codec", "attributes", "session", "memcached.ring",
         "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form",
         "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored",
-        "tracking.html", "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten"]  # fmt: skip
+        "tracking.handler", "tracking.html", "tracking.guard", "tracking.rules", "tracking.forms", "tracking.pages",
+        "tracking.rewritten"]  # fmt: skip
 IMPURE_MODULES = {"time", "socket", "select", "os", "threading", "logging", "random", "subprocess", "asyncio", "io"}
 
 #: One file says what is done and how is spread over it; longer ones are not read any more.

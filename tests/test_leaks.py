@@ -86,7 +86,17 @@ ALLOWED: dict[tuple[str, str], str] = {
 }
 
 #: Files in which a tag is HTML's.
-OF_HTML = {"foreign.py", "pages.py", "html.py", "tags.py", "forms.py", "rules.py", "fence.py", "ignored.py"}
+OF_HTML = {
+    "handler.py",
+    "foreign.py",
+    "pages.py",
+    "html.py",
+    "tags.py",
+    "forms.py",
+    "rules.py",
+    "fence.py",
+    "ignored.py",
+}
 
 
 def suspicious(source: str) -> list[str]:

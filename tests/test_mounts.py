@@ -198,7 +198,7 @@ def test_what_an_outer_one_ignores_is_not_ignored_inside() -> None:
 
 
 def test_a_body_that_is_sent_sees_what_others_said_of_the_request() -> None:
-    """Functions that judge a client are asked about environ as it is inside, also when the session is first used then."""
+    """Functions that judge a client are asked about environ as it is inside, also when it is first used then."""
     seen: list[str] = []
 
     def fingerprint(environ: dict[str, Any]) -> str:

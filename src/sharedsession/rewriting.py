@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from .exchange import Exchange
 from .tracking.pages import Page
 from .tracking.rewritten import correct
+from .tracking.tracking import protect
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -63,8 +64,18 @@ class Rewriting:
     def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Callable[[bytes], object]:
         """Take status and headers, the last time as they leave."""
         if self._write is not None:
-            return self._server_start(status, headers, exc_info)
+            return self._again(status, headers, exc_info)
         self._started = (status, headers, exc_info)
+        return self._first_write
+
+    def _again(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> Callable[[bytes], object]:
+        """Take an error page in place of a page of which the server has sent nothing yet; else the server raises."""
+        page = None if self._is_opted_out() else self._exchange.page(self._path, status, headers)
+        if page is not None:
+            correct(headers, None)
+            protect(headers)
+        self._write = self._server_start(status, headers, exc_info)
+        self._page = page
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:

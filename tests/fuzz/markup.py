@@ -75,6 +75,14 @@ class _Links:
     def end(self, name: bytes) -> None:
         """Take none."""
 
+    def rest(self, data: bytes) -> bytes:
+        """Pass on what is left."""
+        return data
+
+    def end_of_rest(self) -> bytes:
+        """Hold nothing back."""
+        return b""
+
     def overlong(self, name: bytes) -> bytes:
         """Take none."""
         return b""

@@ -37,6 +37,12 @@ class Recorder:
     def end(self, name: bytes) -> None:
         self.found.append(("EndTag", _text(name), {}))
 
+    def rest(self, data: bytes) -> bytes:
+        return data
+
+    def end_of_rest(self) -> bytes:
+        return b""
+
     def overlong(self, name: bytes) -> bytes:
         return b""
 

@@ -2,91 +2,122 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from .tags import Tag
 
 #: How deep SVG, MathML and what is HTML in them may be nested, before it is not followed any more.
-MOST = 64
+MOST = 256
+# A name of this length may have been cut.
+_LONGEST_NAME = 32
 
+_HTML = b""
 _ROOTS = frozenset([b"svg", b"math"])
 #: What holds HTML in SVG, and in MathML ("integration points").
 _POINTS = {
     b"svg": frozenset([b"foreignobject", b"desc", b"title"]),
     b"math": frozenset([b"mi", b"mo", b"mn", b"ms", b"mtext"]),
 }
-_ALL_POINTS = _POINTS[b"svg"] | _POINTS[b"math"] | {b"annotation-xml"}
 _HTML_TYPES = ("text/html", "application/xhtml+xml")
 #: HTML tags that end SVG and MathML.
 _BREAKOUT = frozenset(
     b"b big blockquote body br center code dd div dl dt em embed h1 h2 h3 h4 h5 h6 head hr i img li listing menu meta "
     b"nobr ol p pre ruby s small span strong strike sub sup table tt u ul var".split()
 )
+_VOID = frozenset(
+    b"area base basefont bgsound br col embed frame hr img input keygen link meta param source track wbr".split()
+)
+#: HTML tags that end what is open in a table around the SVG; and the children of MathML's that are MathML's again.
+_UNSURE = frozenset(b"table caption colgroup col tbody thead tfoot tr td th mglyph malignmark".split())
+
+
+class _Element(NamedTuple):
+    name: bytes
+    #: "svg", "math", or empty for HTML.
+    kind: bytes
+    #: It holds HTML.
+    point: bool
 
 
 class Foreign:
-    """The SVG and MathML elements that are open."""
+    """The SVG and MathML elements that are open, and the HTML elements in them."""
 
     def __init__(self) -> None:
-        #: Roots, and what holds HTML in them.
-        self.stack: list[bytes] = []
-        #: There were too many, or what browsers make of them depends on what is open: they are not followed any more.
+        self.stack: list[_Element] = []
+        #: What browsers make of the page depends on what is open outside: it is not followed any more.
         self.lost: bool = False
 
     @property
     def inside(self) -> bool:
-        """Whether the innermost of them is SVG or MathML, not HTML in it."""
-        return bool(self.stack) and self.stack[-1] in _ROOTS
+        """Whether a start tag here is SVG's or MathML's."""
+        return bool(self.stack) and self.stack[-1].kind != _HTML and not self.stack[-1].point
+
+    @property
+    def has_cdata(self) -> bool:
+        """Whether the innermost element is SVG's or MathML's: "<![CDATA[" counts there (13.2.5.42)."""
+        return bool(self.stack) and self.stack[-1].kind != _HTML
+
+    @property
+    def in_svg(self) -> bool:
+        """Whether the innermost element is SVG's."""
+        return bool(self.stack) and self.stack[-1].kind == b"svg"
 
     def asks_for(self, name: bytes) -> bool:
         """Say whether a start tag is needed with its attributes."""
-        return name in _ROOTS or (bool(self.stack) and (name in _ALL_POINTS or name == b"font"))
+        return bool(self.stack) and name in (b"annotation-xml", b"font")
 
     def concerns(self, name: bytes) -> bool:
         """Say whether a start tag matters here."""
         return bool(self.stack) or name in _ROOTS
 
-    def start(self, name: bytes, tag: Tag | None) -> bool:
+    def start(self, name: bytes, tag: Tag | None, *, self_closing: bool) -> bool:
         """Take a start tag; say whether it is HTML's.
 
         Args:
             name: its name.
             tag: the tag, where it was asked for and is not too long.
+            self_closing: it ends with "/>".
         """
-        inside = self.inside
-        if inside and (name in _BREAKOUT or (name == b"font" and tag is not None and _is_html_font(tag))):
-            self._break_out()
-            return True
-        if not inside and name in (b"mglyph", b"malignmark") and self.stack:
-            self.lost = True  # MathML in what holds HTML there
-        opens = name in _ROOTS or (inside and self._holds_html(name, tag))
-        if opens and not (tag is not None and tag.self_closing):
-            self.stack.append(name)
-            self.lost = self.lost or len(self.stack) > MOST
-        return not inside and name not in _ROOTS
+        if self.inside and tag is None and self.asks_for(name):
+            self.lost = True
+        if self.inside and (name in _BREAKOUT or (name == b"font" and tag is not None and _is_html_font(tag))):
+            while self.inside:
+                self.stack.pop()
+        is_html = not self.inside and name not in _ROOTS
+        if is_html:
+            self.lost = self.lost or (bool(self.stack) and name in _UNSURE)
+            if self.stack and name not in _VOID:
+                self._push(_Element(name, _HTML, point=False))
+        elif not self_closing:
+            kind = self._kind(name)
+            self._push(_Element(name, kind, point=_holds_html(name, kind, tag)))
+        return is_html
 
-    def _holds_html(self, name: bytes, tag: Tag | None) -> bool:
-        root = self.stack[-1]
-        if name == b"annotation-xml" and root == b"math":
-            return tag is not None and tag.text(b"encoding").lower() in _HTML_TYPES
-        return name in _POINTS[root]
+    def _kind(self, name: bytes) -> bytes:
+        if not self.inside:
+            return name
+        top = self.stack[-1]
+        return name if (top.name, top.kind, name) == (b"annotation-xml", b"math", b"svg") else top.kind
+
+    def _push(self, element: _Element) -> None:
+        self.stack.append(element)
+        self.lost = self.lost or len(self.stack) > MOST or len(element.name) >= _LONGEST_NAME
 
     def end(self, name: bytes) -> None:
-        """Take an end tag."""
-        if self.inside and name in (b"p", b"br"):
-            self._break_out()
-        elif name in self.stack:
-            # From HTML inside, only its own element can be closed for sure.
-            self.lost = self.lost or not (self.inside or name == self.stack[-1])
-            while self.stack.pop() != name:
-                pass
+        """Take an end tag: of HTML in SVG or MathML only that of the innermost element closes it for sure."""
+        at = len(self.stack) - 1
+        while at >= 0 and self.stack[at].name != name and self.stack[at].kind != _HTML:
+            at -= 1
+        if at >= 0 and self.stack[at].name == name and (self.stack[at].kind != _HTML or at == len(self.stack) - 1):
+            del self.stack[at:]
+        else:
+            self.lost = True
 
-    def _break_out(self) -> None:
-        while self.inside:
-            self.stack.pop()
 
-    @property
-    def in_svg(self) -> bool:
-        """Whether the innermost of them is SVG."""
-        return bool(self.stack) and self.stack[-1] == b"svg"
+def _holds_html(name: bytes, kind: bytes, tag: Tag | None) -> bool:
+    if name == b"annotation-xml" and kind == b"math":
+        return tag is not None and tag.text(b"encoding").lower() in _HTML_TYPES
+    return name in _POINTS[kind]
 
 
 def _is_html_font(tag: Tag) -> bool:

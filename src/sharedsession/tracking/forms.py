@@ -28,7 +28,7 @@ class Forms:
         # The open form is to carry no id.
         self._plain = False
         # Any form before has it; none may have it from now on.
-        self._any_field = False
+        self.any_field: bool = False
         self._no_more = False
         self._templates = 0
         # What was open where <noscript> began.
@@ -68,7 +68,7 @@ class Forms:
         takes = self._hidden and method == "post" and not self._templates and not self._no_more
         if takes and self._rules.takes_form(action):
             tag.behind = self._hidden
-            self._has_field = self._any_field = True
+            self._has_field = self.any_field = True
             self._action = escape(action)
         self._encode(tag, action)
 
@@ -81,7 +81,7 @@ class Forms:
     def _encode(self, tag: Tag, action: str) -> None:
         if b"action" in tag:
             tag.change_url(b"action", self._rules.action)
-        elif self._rules.in_urls:
+        elif self._rules.in_urls and self._rules.action(""):
             tag.add(b'action="' + escape(self._rules.action(action)) + b'"')
 
     def button(self, tag: Tag, *, plain: bool) -> None:
@@ -96,7 +96,7 @@ class Forms:
 
     def _leave(self, tag: Tag) -> None:
         """Let a button lead off this site, unless the form's field would go there."""
-        if self._has_field or (b"form" in tag and self._any_field):
+        if self.any_field:
             tag.remove(b"formaction")
         elif b"form" in tag:
             self._no_more = True  # its form may come yet
@@ -111,5 +111,5 @@ class Forms:
             if self._has_field:
                 return b' formaction="' + self._action + b'"'
             self._no_more = True
-            return b' formaction=""' if self._any_field else b""
+            return b' formaction=""' if self.any_field else b""
         return b""

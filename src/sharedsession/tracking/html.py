@@ -7,11 +7,11 @@ tokenizing depends on is followed: which elements hold no tags, and what lies in
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container
-from typing import Protocol
+from collections.abc import Callable
 
 from .fence import Fence
 from .foreign import Foreign
+from .handler import Handler
 from .ignored import Ignored
 from .tags import Scan, Tag, plain_end
 
@@ -40,35 +40,6 @@ _LONGEST_PLAIN = 10
 #: Elements whose content is text (RCDATA and RAWTEXT). Not noscript, which depends on the client: its tags are taken
 #: for tags.
 _TEXT = frozenset([b"title", b"textarea", b"style", b"xmp", b"iframe", b"noembed", b"noframes"])
-
-
-class Handler(Protocol):
-    """Is told of tags, and says what stands in their place."""
-
-    #: The rest of the page is to pass as it is.
-    done: bool
-
-    @property
-    def held(self) -> Container[bytes]:
-        """Start tags that are asked for."""
-        ...
-
-    @property
-    def ends(self) -> Container[bytes]:
-        """End tags that are told."""
-        ...
-
-    def start(self, tag: Tag) -> None:
-        """Take a start tag, complete, and edit it."""
-        ...
-
-    def end(self, name: bytes) -> None:
-        """Take an end tag."""
-        ...
-
-    def overlong(self, name: bytes) -> bytes:
-        """Take a start tag of more than `LONGEST` bytes, which passes; return what is put behind its name."""
-        ...
 
 
 class Tokenizer:
@@ -103,8 +74,14 @@ class Tokenizer:
 
     def push(self, data: bytes) -> bytes:
         """Take the next bytes of the page; return what is certain by now."""
+        # In pieces, since finding what ends a comment, a script or <noscript> looks at all there is.
+        if len(data) > LONGEST:
+            return b"".join([self._push(data[at : at + LONGEST]) for at in range(0, len(data), LONGEST)])
+        return self._push(data)
+
+    def _push(self, data: bytes) -> bytes:
         if self._step is None:
-            return self.finish() + data
+            return self._handler.rest(self._fence.rest() + data)
         self._fence.add(data)
         out: list[bytes] = []
         while piece := self._fence.take():
@@ -122,7 +99,11 @@ class Tokenizer:
         while self._step is not None and (self._handler.done or self._step()):
             if self._handler.done:
                 self._step = None
-        return self._pass_on(len(self._buffer) if self._step is None else self._kept)
+        if self._step is not None:
+            return self._pass_on(self._kept)
+        followed = self._pass_on(self._at)
+        rest, self._buffer = self._buffer, b""
+        return followed + self._handler.rest(rest)
 
     def finish(self) -> bytes:
         """Say that the page has ended; return what was held back."""
@@ -130,7 +111,7 @@ class Tokenizer:
             self._put(self._at, self._at, self._behind)
             self._behind = b""
         self._step = None
-        return self._pass_on(len(self._buffer)) + self._fence.rest()
+        return self._pass_on(len(self._buffer)) + self._fence.rest() + self._handler.end_of_rest()
 
     def _pass_on(self, end: int) -> bytes:
         out, self._out = self._out, []
@@ -192,7 +173,7 @@ class Tokenizer:
         if self._buffer.startswith(b"--", start):
             return self._go(self._at, self._comment_start)
         text = self._buffer[start : start + 7]
-        if b"--".startswith(text) or (self._foreign.inside and b"[CDATA[".startswith(text)):
+        if b"--".startswith(text) or (self._foreign.has_cdata and b"[CDATA[".startswith(text)):
             if text == b"[CDATA[":
                 return self._go(start + 7, self._cdata)
             return self._wait(self._at)
@@ -242,7 +223,7 @@ class Tokenizer:
         self._held = not closing and (name in self._handler.held or self._foreign.asks_for(name))
         stop = plain_end(buffer, end)
         if 0 <= stop <= start + LONGEST:
-            return self._end_of_tag(name, stop, closing=closing)
+            return self._end_of_tag(name, stop, closing=closing, self_closing=buffer[stop - 2] == _SLASH)
         self._scan = Scan(name, closing=closing, base=start, at=end)
         return self._go(start, self._rest_of_tag)
 
@@ -256,12 +237,12 @@ class Tokenizer:
         if not complete:
             return self._wait(scan.base if self._held else len(self._buffer))
         self._at = scan.base
-        return self._end_of_tag(scan.name, scan.at, closing=scan.closing)
+        return self._end_of_tag(scan.name, scan.at, closing=scan.closing, self_closing=scan.self_closing)
 
-    def _end_of_tag(self, name: bytes, end: int, *, closing: bool) -> bool:
+    def _end_of_tag(self, name: bytes, end: int, *, closing: bool, self_closing: bool) -> bool:
         self._end = end
         if not closing:
-            return self._go(end, self._content(name, is_html=self._start_tag(name, end)))
+            return self._go(end, self._content(name, is_html=self._start_tag(name, end, self_closing=self_closing)))
         if self._foreign.stack:
             self._foreign.end(name)
         self._ignored.end(name)
@@ -271,14 +252,14 @@ class Tokenizer:
         self._handler.done = self._handler.done or self._foreign.lost
         return self._go(end, self._data)
 
-    def _start_tag(self, name: bytes, end: int) -> bool:
+    def _start_tag(self, name: bytes, end: int, *, self_closing: bool) -> bool:
         """Tell of a start tag that ends here; say whether it is HTML's."""
         foreign = self._foreign
         if not self._held:
-            return not foreign.concerns(name) or foreign.start(name, None)
+            return not foreign.concerns(name) or foreign.start(name, None, self_closing=self_closing)
         start = self._at
         tag = Tag(self._buffer[start:end], name)
-        tag.is_html = foreign.start(name, tag)
+        tag.is_html = foreign.start(name, tag, self_closing=self_closing)
         if name in self._handler.held and (tag.is_html or (name == b"a" and foreign.in_svg)):
             self._handler.start(tag)
             self._put(start, end, tag.edited())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from .forms import Forms
+from .guard import Guard
 from .html import Tokenizer
 from .rules import BLANK, Rules
 from .tags import Tag
@@ -49,6 +50,7 @@ class Page:
         self._forms = Forms(rules, hidden)
         self._sniffs = sniffs
         self._tokenizer = Tokenizer(self)
+        self._guard: Guard | None = None
         # The first byte, while it may begin a byte order mark.
         self._first: bytes | None = b""
 
@@ -61,7 +63,7 @@ class Page:
             before, _, after = data.partition(_ESC)
             out = self._tokenizer.push(before) + self._tokenizer.finish()
             self.done = True
-            return out + _ESC + after
+            return out + self.rest(_ESC + after)
         return self._tokenizer.push(data)
 
     def _begin(self, data: bytes) -> bytes:
@@ -79,6 +81,16 @@ class Page:
         """Say that the page has ended; return what was held back."""
         first, self._first = self._first or b"", None
         return first + self._tokenizer.finish()
+
+    def rest(self, data: bytes) -> bytes:
+        """Take what is left of a page that is not followed any more; return it without what would lead an id away."""
+        if self._guard is None:
+            self._guard = Guard(base=self._rules.relies, action=self._forms.any_field)
+        return self._guard.push(data)
+
+    def end_of_rest(self) -> bytes:
+        """Return what was held back of that."""
+        return b"" if self._guard is None else self._guard.finish()
 
     # -- tags ------------------------------------------------------------------------------------------------------
 

@@ -33,6 +33,8 @@ def _reference(part: str) -> tuple[str, int]:
     while end < min(len(part), _LONGEST) and part[end] in _REFERENCE:
         end += 1
     name, follows = part[:end], part[end : end + 1]
+    if end == _LONGEST and name.startswith("#"):
+        return "\0", end  # too long to be read: no URL with it leads anywhere for sure
     if name.startswith("#"):
         return _numeric(name, follows)
     if follows == ";" and f"{name};" in html5:

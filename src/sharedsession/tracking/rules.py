@@ -27,7 +27,7 @@ class Rules:
         self._place: Place | None = place
         self._has_base = False
         # Something that carries the id leads where it should only as long as no <base> comes.
-        self._relies: bool = False
+        self.relies: bool = False
 
     def link(self, text: str) -> str:
         """Return the value of a link with the id; one to a place on the same page makes no request."""
@@ -42,21 +42,24 @@ class Rules:
             return text
         head, rest = _head(url)
         encoded = self._parameter.encode(head, self._id, place) + rest
-        self._relies = self._relies or (self._id in encoded and not _is_absolute(url))
+        self.relies = self.relies or (self._id in encoded and not _is_absolute(url))
         return text if encoded == url else text.replace(url, encoded, 1) if url else encoded
 
     def action(self, text: str) -> str:
         """Return the value of a form's action with the id; an empty one is the page's address, whatever its base."""
-        if text.strip(BLANK):
+        if text:
             return self.target(text)
-        return self._parameter.encode("", self._id, self._page) if self.in_urls else text
+        if self._place is None or not self.in_urls:
+            return text  # what is written would be relative to <base>
+        self.relies = True
+        return self._parameter.encode("", self._id, self._page)
 
     def takes_form(self, text: str) -> bool:
         """Say whether what is sent to a form's action comes back to this application."""
         url = text.strip(BLANK)
-        place = self._place_of(url) if url else self._page
+        place = self._place_of(url) if text else self._page
         leads_back = place is not None and self._parameter.leads_back(_head(url)[0], place)
-        self._relies = self._relies or (leads_back and url != "" and not _is_absolute(url))
+        self.relies = self.relies or (leads_back and text != "" and not _is_absolute(url))
         return leads_back
 
     def _place_of(self, url: str) -> Place | None:
@@ -69,10 +72,13 @@ class Rules:
         elsewhere, when links that carry the id have been sent, would take the id there.
         """
         place = self._parameter.based(href.strip(BLANK), self._page)
-        if place is None and self._relies:
+        moves = place != self._place and self._page.mount not in ("", "/")
+        if self.relies and (place is None or moves):
             return False
         if place is None or not self._has_base:
             self._place = place
+        elif moves:
+            self._place = None  # which of them counts depends on the browser and on what surrounds them
         self._has_base = True
         return True
 

@@ -31,7 +31,7 @@ class Scan:
         at: where its name ends, as far as it was read.
     """
 
-    __slots__ = ("_quote", "_state", "at", "base", "closing", "name")
+    __slots__ = ("_quote", "_slash", "_state", "at", "base", "closing", "name", "self_closing")
 
     def __init__(self, name: bytes, *, closing: bool, base: int, at: int) -> None:
         self.name: bytes = name
@@ -41,6 +41,10 @@ class Scan:
         self.at: int = at
         self._state = _TAG_NAME
         self._quote = b""
+        # The last byte read is a "/" outside of values.
+        self._slash = False
+        #: The tag, complete, ends with "/>".
+        self.self_closing: bool = False
 
     def move(self, by: int) -> None:
         """Note that so many bytes of the buffer are gone."""
@@ -70,10 +74,12 @@ class Scan:
         if at < len(buffer):
             self._state = state
         self.at = at
+        self._slash = False
 
     def _find_quote(self, buffer: bytes) -> None:
         end = buffer.find(self._quote, self.at)
         self.at = len(buffer) if end < 0 else end + 1
+        self._slash = False
         if end >= 0:
             self._state = _BEFORE_NAME
 
@@ -81,7 +87,9 @@ class Scan:
         """Take a byte between names and values; say whether it ends the tag."""
         self.at += 1
         if byte == _GT:
+            self.self_closing = self._slash
             return True
+        self._slash = byte == _SLASH and self._state != _BEFORE_VALUE
         if byte in _BLANK:
             return False
         if self._state == _BEFORE_VALUE:
@@ -155,6 +163,7 @@ class Tag:
         self.self_closing: bool = False
         #: What is put behind the tag, unless it stands there already.
         self.behind: bytes = b""
+        self._every: list[tuple[bytes, Attribute]] = []
         self._edits: list[tuple[int, int, bytes]] = []
         at = len(name) + 1
         while at < len(raw):
@@ -178,7 +187,9 @@ class Tag:
         return self._note(start, stop, Attribute(start, last + quoted, first, last, quoted))
 
     def _note(self, start: int, stop: int, attribute: Attribute) -> int:
-        self.attributes.setdefault(self.raw[start:stop].lower(), attribute)
+        name = self.raw[start:stop].lower()
+        self.attributes.setdefault(name, attribute)
+        self._every.append((name, attribute))
         return attribute.end
 
     def __contains__(self, name: bytes) -> bool:
@@ -233,12 +244,11 @@ class Tag:
 
     def remove(self, name: bytes) -> None:
         """Take an attribute out, with the blanks before it."""
-        attribute = self.attributes.get(name)
-        if attribute is not None:
-            start = attribute.start
+        for start, end, *_ in (attribute for every, attribute in self._every if every == name):
             while self.raw[start - 1] in _BLANK:
                 start -= 1
-            self._edits.append((start, attribute.end, b""))
+            # What follows is not to become part of what stands before.
+            self._edits.append((start, end, b"" if self.raw[end] in _BLANK or self.raw[end] == _GT else b" "))
 
     def edited(self) -> bytes:
         """Return the tag as edited."""

@@ -181,6 +181,9 @@ def _split(url: str) -> SplitResult | None:
         _ = parts.port
     except ValueError:
         return None
+    # In Shift_JIS, GBK and Big5 an "@" may be half a letter of the host.
+    if not parts.netloc.isascii():
+        return None
     # "http:page", "http:///page" and "///page" are read differently by different clients.
     return None if not parts.netloc and (parts.scheme or url.startswith("//")) else parts
 
