@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from django.core import checks
 from django.core.checks import CheckMessage
+from django.core.exceptions import ImproperlyConfigured
 from django.core.handlers.wsgi import WSGIHandler
 from django.core.management import call_command
 from django.core.management.base import SystemCheckError
@@ -20,6 +21,7 @@ from djangoface.conftest import Serve, Settings
 from djangoface.project import VIEWS, Browser, remaining, urls
 from sharedsession import CookieConfig, SessionMiddleware
 from sharedsession.django import SessionStore, project
+from sharedsession.django.options import current_parts
 
 #: A WSGI application, as WSGI_APPLICATION names it.
 wrapped = SessionMiddleware(lambda environ, start: [], secret_key="0123456789abcdef")
@@ -260,6 +262,15 @@ def test_no_nodes_in_production() -> None:
     ((number, _, hint),) = found(deploy=True)
     assert number == "sharedsession.W001"
     assert "'nodes': " in hint
+
+
+def test_a_mistake_in_settings_is_told_at_their_next_use() -> None:
+    """Not to whoever changes them, also while a SessionMiddleware serves by them, and not by Django's own errors."""
+    wrapper = SessionMiddleware(WSGIHandler())
+    with override_settings(SECRET_KEY=""):
+        assert wrapper.parts
+        with pytest.raises(ImproperlyConfigured):
+            current_parts()
 
 
 def test_rewriting_without_wrapper() -> None:

@@ -10,6 +10,7 @@ from contextlib import suppress
 from typing import Any
 
 from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 from ..assembly import Parts, assemble, way_of
@@ -128,7 +129,7 @@ class Project(Diagnostics):
 
     def reread(self) -> None:
         """Build the parts anew at their next use: the settings have changed. A mistake in them is told there."""
-        with self._lock, suppress(ConfigError):
+        with self._lock, suppress(ConfigError, ImproperlyConfigured):
             self._outdated = True
             self._tell()
 
