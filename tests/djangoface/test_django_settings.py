@@ -268,7 +268,7 @@ def test_a_mistake_in_settings_is_told_at_their_next_use() -> None:
     """Not to whoever changes them, also while a SessionMiddleware serves by them, and not by Django's own errors."""
     wrapper = SessionMiddleware(WSGIHandler())
     with override_settings(SECRET_KEY=""):
-        assert wrapper.parts
+        assert wrapper.parts is not None
         with pytest.raises(ImproperlyConfigured):
             current_parts()
 
