@@ -17,7 +17,7 @@ ROOT = Path(sharedsession.__file__).parent
 FLOORS: list[list[str]] = [
     ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "requirements", "config", "settings", "ids",
      "record", "dialogue", "forking", "stats", "view", "fingerprints"],
-    ["values", "codec", "memcached.commands", "memcached.ring", "memcached.wire", "memcached.patience",
+    ["values", "compression", "codec", "memcached.commands", "memcached.ring", "memcached.wire", "memcached.patience",
      "memcached.access", "memcached.protocol", "memcached.connection", "memcached.health", "memcached.node",
      "memcached.transport", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.cluster", "memcached.copies",
@@ -67,8 +67,8 @@ OUTSIDE: dict[str, set[str]] = {
 }
 
 #: Files whose result depends on their arguments only.
-PURE = ["nodelist", "config", "ids", "record", "dialogue", "values", "codec", "attributes", "session", "memcached.ring",
-        "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form",
+PURE = ["nodelist", "config", "ids", "record", "dialogue", "values", "compression", "codec", "attributes", "session",
+        "memcached.ring", "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form",
         "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored",
         "tracking.handler", "tracking.html", "tracking.guard", "tracking.rules", "tracking.forms", "tracking.pages",
         "tracking.rewritten"]  # fmt: skip
@@ -169,7 +169,7 @@ def test_the_dialogue_knows_nothing_of_storage(name: str) -> None:
 
 def test_the_session_knows_neither_store_nor_http() -> None:
     """What the application holds is a mapping with a life cycle; the rest is behind its Life."""
-    assert reached_from("session") <= {"attributes", "dialogue", "record", "values"}
+    assert reached_from("session") <= {"attributes", "dialogue", "record", "values", "compression"}
 
 
 @pytest.mark.parametrize("name", FLOORS[3])

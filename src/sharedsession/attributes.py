@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .compression import compressed, decompressed
 from .record import NO_CHANGES, OWN, Changes, Entry
-from .values import IMMUTABLE, UnknownTypeError, ValueCodec, compressed, decompressed
+from .values import IMMUTABLE, UnknownTypeError, ValueCodec
 
 
 class Attributes:

@@ -93,9 +93,9 @@ class RecordCodec:
             return problem
         if value[3] & _ENCRYPTED:
             return self._decrypt(key, value)
-        raw, mac, storage_key = value[:-_MAC_SIZE], value[-_MAC_SIZE:], key.encode()
+        raw, mac = value[:-_MAC_SIZE], value[-_MAC_SIZE:]
         for signing_key in self._keys:
-            if hmac.compare_digest(hmac.digest(signing_key, storage_key + raw, "sha256")[:_MAC_SIZE], mac):
+            if hmac.compare_digest(self._mac(signing_key, key, raw), mac):
                 outdated = self._encrypt or signing_key is not self._keys[0]
                 return _decoded(raw[_HEADER.size :], outdated=outdated)
         return Unreadable.DAMAGED

@@ -16,7 +16,7 @@ from .session import Session
 from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
 from .tracking.pages import Page
 from .tracking.tracking import Tracking, Trail, protect
-from .view import Origin, RequestView
+from .view import Origin, RequestView, is_below
 
 #: Methods of requests that may write (RFC 9110 9.2.1 calls the others safe; RFC 5789 adds PATCH).
 _WRITES = frozenset(["POST", "PUT", "PATCH", "DELETE"])
@@ -80,7 +80,7 @@ class Policy:
     def ignores(self, path: str) -> bool:
         """Say whether requests of this path, decoded and below the mount point, get no session."""
         path = self.tracking.strip_path(path) if self.ignore_paths else path
-        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self.ignore_paths)
+        return is_below(path, self.ignore_paths)
 
 
 class Visit:

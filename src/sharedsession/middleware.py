@@ -18,6 +18,7 @@ from .exchange import Exchange
 from .rewriting import Rewriting
 from .session import Session
 from .settings import build_config, read_environment
+from .view import decoded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -98,9 +99,7 @@ class SessionMiddleware(Diagnostics):
 
     def _ignores(self, environ: dict[str, Any]) -> bool:
         """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""
-        # PEP 3333: environ holds the bytes of the path as latin-1.
-        path = environ.get("PATH_INFO", "").encode("latin-1", "replace").decode("utf-8", "replace")
-        if not self._policy.ignores(path):
+        if not self._policy.ignores(decoded(environ.get("PATH_INFO", ""))):
             return False
         self._policy.tracking.enter(environ)
         environ.pop(SESSION_KEY, None)

@@ -35,6 +35,16 @@ def origin_of(environ: Environ) -> Origin:
     )
 
 
+def decoded(path: str) -> str:
+    """Return a path of environ as text: environ holds its bytes as latin-1 (PEP 3333)."""
+    return path.encode("latin-1", "replace").decode("utf-8", "replace")
+
+
+def is_below(path: str, prefixes: Iterable[str]) -> bool:
+    """Say whether a path is one of these, or below one."""
+    return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
+
+
 class RequestView:
     """What of a WSGI environ decides about sessions.
 
@@ -110,8 +120,7 @@ class RequestView:
     @property
     def mount(self) -> str:
         """Path under which the application is mounted, as the client sees it; "/" at the root."""
-        # PEP 3333: environ holds the bytes of the path as latin-1.
-        return self._client_mount().encode("latin-1", "replace").decode("utf-8", "replace") or "/"
+        return decoded(self._client_mount()) or "/"
 
     @property
     def quoted_mount(self) -> str:
@@ -168,7 +177,7 @@ class RequestView:
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
         mount = self._came_in.mount
-        return mount if mount == prefix or mount.startswith(prefix.rstrip("/") + "/") else prefix + mount
+        return mount if is_below(mount, [prefix]) else prefix + mount
 
     def _fixed(self) -> Environ:
         own: Environ = {

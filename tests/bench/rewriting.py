@@ -12,43 +12,17 @@ from html.parser import HTMLParser
 
 from rewriting import pages, realistic
 
+from sharedsession.tracking.handler import Handler
 from sharedsession.tracking.html import Tokenizer
-from sharedsession.tracking.tags import Tag
 
 #: Bytes of a chunk.
 _CHUNK = 8192
 _RUNS = 5
 
 
-class _Nothing:
-    """Asks for no tag."""
-
-    held = frozenset[bytes]()
-    ends = frozenset[bytes]()
-    done: bool = False
-
-    def start(self, tag: Tag) -> None:
-        """Take none."""
-
-    def end(self, name: bytes) -> None:
-        """Take none."""
-
-    def rest(self, data: bytes) -> bytes:
-        """Pass on what is left."""
-        return data
-
-    def end_of_rest(self) -> bytes:
-        """Hold nothing back."""
-        return b""
-
-    def overlong(self, name: bytes) -> bytes:
-        """Take none."""
-        return b""
-
-
 def tokenize(data: bytes) -> None:
     """Find the tags of a page, and do nothing with them."""
-    tokenizer = Tokenizer(_Nothing())
+    tokenizer = Tokenizer(Handler())
     for at in range(0, len(data), _CHUNK):
         tokenizer.push(data[at : at + _CHUNK])
     tokenizer.finish()

@@ -7,6 +7,7 @@ from collections.abc import Hashable
 from rewriting.pages import FIELD, ID, PLACE, SUFFIX, page, plain
 from tracking.walker import resolve
 
+from sharedsession.tracking.handler import Handler
 from sharedsession.tracking.html import LONGEST, Tokenizer
 from sharedsession.tracking.tags import Tag
 
@@ -58,30 +59,17 @@ class Pages:
         assert url.path.replace("%61", "a").startswith(PLACE.mount), "an id that goes to another application"
 
 
-class _Links:
+class _Links(Handler):
     """Takes note of links."""
 
     held = frozenset([b"a", b"area", b"iframe", b"frame", b"button"])
-    ends = frozenset[bytes]()
 
     def __init__(self) -> None:
-        self.done: bool = False
         self.found: list[str] = []
 
     def start(self, tag: Tag) -> None:
         """Take a tag."""
         self.found += [tag.text(name) for name in (b"href", b"src", b"formaction") if name in tag]
-
-    def end(self, name: bytes) -> None:
-        """Take none."""
-
-    def rest(self, data: bytes) -> bytes:
-        """Pass on what is left."""
-        return data
-
-    def end_of_rest(self) -> bytes:
-        """Hold nothing back."""
-        return b""
 
     def overlong(self, name: bytes) -> bytes:
         """Take none."""

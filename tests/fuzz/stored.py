@@ -13,8 +13,9 @@ from strategies import exactly
 
 from sharedsession.cipher import INSTALLED
 from sharedsession.codec import Decoded, RecordCodec, Unreadable
+from sharedsession.compression import compressed, decompressed
 from sharedsession.record import Entry, Record, State, tombstone
-from sharedsession.values import UnknownTypeError, ValueCodec, compressed
+from sharedsession.values import UnknownTypeError, ValueCodec
 
 from .target import Target
 
@@ -152,7 +153,7 @@ class Values:
     def __call__(self, data: bytes) -> Hashable:
         """Decode; encode what comes and decode that."""
         try:
-            value = self._codec.decode(data)
+            value = self._codec.decode(decompressed(data))
         except UnknownTypeError as error:
             return re.sub(r"(?s)type .* is|[^a-zA-Z ]+", "", str(error))[:30]
         try:

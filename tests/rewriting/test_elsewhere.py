@@ -56,7 +56,7 @@ def test_no_base_takes_the_id_along(name: str, cut: bool) -> None:
     "url",
     [
         "&#" + "0" * 70 + "47;/evil.example/",
-        "http://\x83@www.example.com/app/",
+        "http://\udc83@www.example.com/app/",  # half a letter of Shift_JIS
         "http://ァwww.example.com/app/",
     ],
     ids=ascii,

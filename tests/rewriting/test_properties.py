@@ -8,6 +8,7 @@ from tracking.walker import resolve
 
 from rewriting.pages import FIELD, ID, PLACE, SUFFIX, bytewise, page, plain, rewrite, rewrite_pieces
 from rewriting.strategies import PAGES, cuts
+from sharedsession.tracking.handler import Handler
 from sharedsession.tracking.html import LONGEST, Tokenizer
 from sharedsession.tracking.references import change, decode
 from sharedsession.tracking.tags import Tag
@@ -59,14 +60,12 @@ def test_markup_alone(text: str) -> None:
     assert rewrite(text.encode(), forms=False) == text.encode() or "<a" in text
 
 
-class Links:
+class Links(Handler):
     """Takes note of the links of a page."""
 
     held = frozenset([b"a", b"area", b"base", b"button", b"iframe", b"input", b"meta"])
-    ends = frozenset[bytes]()
 
     def __init__(self) -> None:
-        self.done: bool = False
         self.found: list[str] = []
 
     def start(self, tag: Tag) -> None:
@@ -74,12 +73,6 @@ class Links:
 
     def end(self, name: bytes) -> None:
         raise AssertionError(name)
-
-    def rest(self, data: bytes) -> bytes:
-        return data
-
-    def end_of_rest(self) -> bytes:
-        return b""
 
     def overlong(self, name: bytes) -> bytes:
         return b""

@@ -7,6 +7,7 @@ from typing import Any
 
 from rewriting import publishedtests
 from rewriting.pages import bytewise, plain, rewrite, rewrite_pieces
+from sharedsession.tracking.handler import Handler
 from sharedsession.tracking.html import Tokenizer
 from sharedsession.tracking.tags import Tag
 
@@ -20,14 +21,13 @@ class All(frozenset[bytes]):
         return True
 
 
-class Recorder:
+class Recorder(Handler):
     """Takes note of all tags."""
 
     held = All()
     ends = All()
 
     def __init__(self) -> None:
-        self.done: bool = False
         self.found: list[Found] = []
 
     def start(self, tag: Tag) -> None:
@@ -36,12 +36,6 @@ class Recorder:
 
     def end(self, name: bytes) -> None:
         self.found.append(("EndTag", _text(name), {}))
-
-    def rest(self, data: bytes) -> bytes:
-        return data
-
-    def end_of_rest(self) -> bytes:
-        return b""
 
     def overlong(self, name: bytes) -> bytes:
         return b""

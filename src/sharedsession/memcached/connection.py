@@ -168,14 +168,7 @@ class Connection:
     def send(self, command: Command, deadline: float) -> None:
         """Send a command without waiting for its reply."""
         self._opaque += 1
-        data = protocol.encode(command, self._opaque)
-        if self._greeting:
-            self._write(data, deadline)
-            return
-        try:
-            self._wire.send(data, deadline)
-        except (ConnectionError, ssl.SSLError) as error:
-            self._fail(error)
+        self._write(protocol.encode(command, self._opaque), deadline)
 
     def prompt(self, command: Command, newest: int) -> Answer | None:
         """Return the reply to a command just sent if it comes in a moment (`wire.TURN`), whole and of a usual form.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from .forms import Forms
 from .guard import Guard
+from .handler import Handler
 from .html import Tokenizer
 from .rules import BLANK, Rules
 from .tags import Tag
@@ -32,7 +33,7 @@ def is_like_ascii(label: str) -> bool:
     return label.strip(BLANK).lower().startswith(_LIKE_ASCII)
 
 
-class Page:
+class Page(Handler):
     """One page on its way: `push` its bytes, then `finish`.
 
     Args:

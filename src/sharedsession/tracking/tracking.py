@@ -9,7 +9,7 @@ from markupsafe import Markup
 
 from ..config import SessionConfig
 from ..dialogue import Requested, Update
-from ..view import RequestView
+from ..view import RequestView, decoded, is_below
 from .caching import Headers, forbid_shared_caching
 from .cookie import CookieTracking
 from .form import FormField, PeekedInput
@@ -110,14 +110,11 @@ class Tracking:
             view: the request.
         """
         encoding = encoding_of_page(view.method, status, headers)
-        if encoding is None or self._keeps(path.encode("latin-1", "replace").decode("utf-8", "replace")):
+        if encoding is None or is_below(decoded(path), self._kept):
             return None
         parameter = self._url or UrlParameter(self._parameter)
         rules = Rules(session_id, place_of(view), parameter, in_urls=self._url is not None)
         return Page(rules, self.hidden_field(session_id).encode(), sniffs=not encoding)
-
-    def _keeps(self, path: str) -> bool:
-        return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in self._kept)
 
 
 class Trail:

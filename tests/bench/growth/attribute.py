@@ -10,6 +10,7 @@ import msgpack
 
 from sharedsession.assembly import VALUES
 from sharedsession.codec import Decoded, RecordCodec
+from sharedsession.compression import decompressed
 from sharedsession.record import Entry, Record
 
 from ..figures import SAME
@@ -68,6 +69,6 @@ def _own(values: dict[str, Any]) -> Action:
     def everything() -> None:
         found = codec.decode(_KEY, stored)
         assert isinstance(found, Decoded)
-        encode({name: VALUES.decode(payload) for name, payload in found.record.live.items()})
+        encode({name: VALUES.decode(decompressed(payload)) for name, payload in found.record.live.items()})
 
     return everything
