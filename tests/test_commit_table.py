@@ -11,6 +11,7 @@ from servers import Memcached, StartMemcached
 from webclient import Client, Commands, checked, commands, logged_in, page, pages, put, sent, show
 
 from sharedsession import Session, get_session
+from sharedsession.life import Life
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -307,3 +308,26 @@ def test_max_age_row(memcached: Memcached) -> None:
     assert expected.fullmatch(client.get("/show").set_cookie or "")
     assert expected.fullmatch(client.get("/put").set_cookie or "")
     assert client.get("/none").set_cookie is None
+
+
+@pytest.mark.parametrize("cookie", [{}, {"max_age": 600}], ids=["no age", "age"])
+@pytest.mark.parametrize("path", ["/read", "/nothing", "/changed in place", "/set"])
+def test_the_short_way_is_the_table_s(path: str, cookie: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who only reads does not walk the table; what is stored and what the client is told is the same as if it did."""
+    views: dict[str, View] = {
+        "/login": lambda session: session.update(a=[1], b=1),
+        "/read": lambda session: (session["a"], session["b"]),
+        "/nothing": lambda session: None,
+        "/changed in place": lambda session: session["a"].append(2),
+        "/set": put("b", 2),
+        "/show": show,
+    }
+
+    def told() -> tuple[list[str], str]:
+        client = logged_in(pages(views, cookie=cookie))
+        names = [name for name, _ in client.get(path).headers]
+        return names, client.get("/show").text
+
+    short = told()
+    monkeypatch.setattr(Life, "_only_read", lambda _: False)
+    assert told() == short

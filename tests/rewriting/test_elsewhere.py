@@ -11,7 +11,7 @@ import pytest
 from tracking.walker import Environ, Walker
 from webclient import checked
 
-from rewriting.pages import ID, bytewise, rewrite, rewrite_pieces
+from rewriting.pages import ID, bytewise, rewrite, rewrite_pieces, rewritten
 from sharedsession import get_session
 
 if TYPE_CHECKING:
@@ -36,6 +36,19 @@ PAGES = {
 def test_a_form_without_an_address_stays_so_behind_a_base() -> None:
     """Such a form leads to the page itself, whatever the base; with an address of its own it would follow that."""
     assert " action" not in rewrite((EVIL + "<form method=post></form>").encode()).decode()
+
+
+@pytest.mark.parametrize(
+    ("page", "expected"),
+    [
+        ('<a href="x"><base href="/other/">', '<a href="x*"><base>'),
+        ('<base href="/app/a/"><base href="/other/"><a href="x">', "="),
+        ('<base href="a/"><base href="a/"><a href="x">', '<base href="a/"><base href="a/"><a href="x*">'),
+    ],
+)
+def test_no_base_takes_the_id_to_a_neighbour(page: str, expected: str) -> None:
+    """Where the application is mounted, links with the id stay below that, whichever base a browser goes by."""
+    assert rewritten(page) == (page if expected == "=" else expected)
 
 
 def base_of(page: str) -> list[str]:
