@@ -135,7 +135,7 @@ class Visit:
         return not self.lost
 
 
-class _Asked(RequestView, Request):
+class _Asked(RequestView):
     """One request, as its session asks it."""
 
     __slots__ = ("_policy", "_trail")

@@ -29,7 +29,7 @@ class Life(State):
 
     # The application is in a block of `lock()`; and what is stored, to go back to when the block raises.
     _locked: bool = False
-    _saved: Snapshot = (None, None, None, False, False, ())
+    _saved: Snapshot | None = None
     _saving: bool = False
     releasing: bool = False
     # Nothing of the application runs any more.
@@ -222,7 +222,8 @@ class Life(State):
                 self.releasing = self._releases(taken=taken)
                 self.commit()
             except BaseException:
-                self.restore(self._saved)
+                if self._saved is not None:
+                    self.restore(self._saved)
                 raise
             finally:
                 if self._releases(taken=taken):

@@ -8,6 +8,8 @@ from urllib.parse import quote, urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
 
+from .dialogue import Request
+
 Environ = dict[str, Any]
 
 #: environ key by which the application says that a request does not keep the session alive.
@@ -45,7 +47,7 @@ def is_below(path: str, prefixes: Iterable[str]) -> bool:
     return any(path == prefix or path.startswith(prefix.rstrip("/") + "/") for prefix in prefixes)
 
 
-class RequestView:
+class RequestView(Request):
     """What of a WSGI environ decides about sessions.
 
     Scheme, host and mount point are taken at entry: dispatchers and proxy fixes change environ in place.

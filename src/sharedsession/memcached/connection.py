@@ -1,8 +1,7 @@
-"""One connection to one memcached server, speaking its meta protocol. The only file that knows pymemcache.
+"""One connection to one memcached server, speaking its meta protocol.
 
-pymemcache opens the socket (TCP, unix, IPv6, time-outs); the meta commands are spoken here, because pymemcache has
-none and its raw_command loses data; TLS and authentication are in `access`. Protocol: memcached's doc/protocol.txt,
-"Meta Commands", memcached 1.6.
+The meta commands are spoken here, because pymemcache, which opens the socket, has none and its raw_command loses data;
+TLS and authentication are in `access`. Protocol: memcached's doc/protocol.txt, "Meta Commands", memcached 1.6.
 Every command carries an opaque number that the reply must echo: a connection that is one reply out of step would
 serve other users' sessions, so whoever gets an exception from here closes the connection.
 """
@@ -15,18 +14,16 @@ from collections.abc import Iterator
 from typing import NoReturn
 from urllib.parse import unquote_to_bytes
 
-from pymemcache.client.base import Client
-from pymemcache.exceptions import MemcacheError
-
 from . import protocol
 from .access import Access
 from .commands import NO_TOKEN, Answer, Command, Delete, Ping, Put, Stored
+from .opening import open_socket
 from .patience import Deadline
 from .protocol import ProtocolError
 from .wire import Wire
 
 #: What a connection raises when the server or the network fails it.
-FAULTS: tuple[type[Exception], ...] = (OSError, MemcacheError, EOFError, ValueError)
+FAULTS: tuple[type[Exception], ...] = (OSError, EOFError, ValueError)
 
 _LONGEST_LINE = 2048
 #: Values above this many bytes are measured against the server's item limit before they are sent.
@@ -52,15 +49,6 @@ class DumpRefusedError(ProtocolError):
         self.reply = reply
 
 
-class _Opener(Client):  # type: ignore[misc]
-    """pymemcache's part: connecting."""
-
-    def open(self) -> Wire:
-        """Connect; return what to speak through."""
-        self._connect()
-        return Wire(self.sock)
-
-
 class Connection:
     """One open connection, used by one thread at a time.
 
@@ -73,10 +61,6 @@ class Connection:
     """
 
     def __init__(self, address: tuple[str, int] | str, connect_timeout: float) -> None:
-        # no_delay: without it a write followed by a read stalls 40 ms (Nagle against delayed acknowledgement).
-        opener = _Opener(
-            address, connect_timeout=connect_timeout, timeout=connect_timeout, no_delay=True, default_noreply=False
-        )
         #: Its place in the order in which connections to this server came into being.
         self.number: int = 0
         #: Has been idle: a failure may only mean that the server closed it while it was idle.
@@ -90,7 +74,7 @@ class Connection:
         self._greeted = False
         self._authenticates = False
         self._closed = False
-        self._wire = opener.open()
+        self._wire = Wire(open_socket(address, connect_timeout))
 
     def enter(self, access: Access, until: float) -> None:
         """Begin TLS, and say with the first command who this is; to be called before that, at most once.
