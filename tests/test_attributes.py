@@ -291,7 +291,7 @@ class AnyProgram(RuleBasedStateMachine):
         self.touched.clear()
         fresh, _ = opened(self.record)
         assert shown(fresh) == self.before
-        assert not self.request.attributes.changes()
+        assert self.request.attributes.changes().empty
         assert not self.session.modified
         if self.alien_is_stored:
             assert self.record.live["alien"] == ALIEN
@@ -331,7 +331,7 @@ def test_a_change_in_place_is_noticed(value: Any, mutate: Callable[[Any], object
     mutate(value)
     assert set(request.commit_over(request.record, 5).values) == {"it"}
     assert opened(request.record)[0]["it"] == value
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 @pytest.mark.parametrize(("value", "mutate"), MUTATIONS)
@@ -351,10 +351,10 @@ def test_reading_and_assigning_the_same_is_no_change(value: Any) -> None:
     """A request that reads, or assigns what is stored already, writes nothing."""
     session, request = opened(stored(it=value))
     assert exactly(session["it"]) == exactly(value)
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
     assert not session.modified
     session["it"] = copy.deepcopy(value)
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 @pytest.mark.parametrize(
@@ -375,7 +375,7 @@ def test_coming_and_going_is_no_change() -> None:
     del session["new"]
     del session["it"]
     session["it"] = [1]
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 def test_a_deletion_is_saved() -> None:
@@ -429,7 +429,7 @@ def test_what_cannot_have_changed_is_not_encoded_again() -> None:
     codec.encoded.clear()
     for name in ("number", "text", "flag", "items", "pair"):
         session[name]
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
     assert sorted(codec.encoded) == ["items", "pair"]
 
 
@@ -442,7 +442,7 @@ def test_a_wrong_value_is_refused_at_assignment() -> None:
     with pytest.raises(TypeError, match="'a'"):
         session["a"] = object()
     assert dict(session) == {"a": 1}
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 def test_a_wrong_value_inside_is_refused_at_commit() -> None:
@@ -467,7 +467,7 @@ def test_attributes_are_named_by_text(name: Any) -> None:
         session[name] = 1
     assert name not in session
     assert session.get(name) is None
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 # -- types not known here ------------------------------------------------------------------------------------------
@@ -531,7 +531,7 @@ def test_a_commit_shows_what_others_have_written() -> None:
     theirs = Changes({"a": CODEC.encode("a", [9])}, deleted=frozenset("b"))
     request.commit_over(apply(request.record, theirs, Stamp(request.record.version + 1, 7), NOW), 8)
     assert dict(session) == {"a": [9], "c": 4}
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 def test_the_interval_is_a_change_of_its_own() -> None:
@@ -554,7 +554,7 @@ def test_a_wrong_interval_is_refused(seconds: Any) -> None:
     session, request = opened(BLANK)
     with pytest.raises(ValueError, match=repr(seconds)):
         session.max_inactive_interval = seconds
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
 
 
 # -- the mapping ---------------------------------------------------------------------------------------------------
@@ -567,7 +567,7 @@ def test_it_can_be_copied_and_united() -> None:
     assert session | {"b": 3, "c": 4} == {"a": 1, "b": 3, "c": 4}
     assert {"b": 3, "c": 4} | session == {"b": 2, "c": 4, "a": 1}
     assert type(session.copy()) is type(session | {}) is type({} | session) is dict
-    assert not request.attributes.changes()
+    assert request.attributes.changes().empty
     session |= {"c": 4}
     assert isinstance(session, Session)
     assert set(request.attributes.changes().values) == {"c"}
@@ -601,7 +601,7 @@ def test_a_large_value_that_was_only_read_is_not_written() -> None:
     attributes = Attributes(CODEC, stored)
     with mock.patch("sharedsession.attributes.compressed", side_effect=AssertionError):
         assert attributes.get("a") == LARGE
-        assert not attributes.changes()
+        assert attributes.changes().empty
 
 
 def test_a_large_value_that_changed_in_place_is_written_compressed() -> None:
@@ -613,7 +613,7 @@ def test_a_large_value_that_changed_in_place_is_written_compressed() -> None:
         assert CODEC.decode(decompressed(changes.values["a"]))[-1] == more
         assert len(changes.values["a"]) < len(CODEC.encode("a", LARGE)) / 2
         attributes.rebase({"a": Entry(2, 2, changes.values["a"])}, changes)
-        assert not attributes.changes()
+        assert attributes.changes().empty
 
 
 def test_nothing_is_compressed_where_that_tells_too_much() -> None:
@@ -641,4 +641,4 @@ def test_a_second_commit_writes_nothing_that_was_only_read() -> None:
     changes = attributes.changes()
     assert set(changes.values) == {"b"}
     attributes.rebase({**stored, "b": Entry(2, 2, changes.values["b"])}, changes)
-    assert not attributes.changes()
+    assert attributes.changes().empty

@@ -36,7 +36,7 @@ def together(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     create = Store.create
 
     def late(self: Store, key: str, changes: Changes, interval: int) -> Loaded:
-        if changes:
+        if not changes.empty:
             both.wait()
         return create(self, key, changes, interval)
 

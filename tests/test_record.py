@@ -398,9 +398,9 @@ def test_the_version_counts_everything_that_carries_one() -> None:
     assert apply(BLANK, Changes(interval=5), Stamp(7, 1), NOW).version == 7
 
 
-def test_changes_are_true_when_there_are_any() -> None:
+def test_changes_say_whether_there_are_any() -> None:
     """An empty difference costs no write; an empty value, a clear or an interval of "never" is a difference."""
-    assert not Changes()
+    assert Changes().empty
     for changes in (
         Changes({"a": b""}),
         Changes(deleted=frozenset("a")),
@@ -408,7 +408,7 @@ def test_changes_are_true_when_there_are_any() -> None:
         Changes(interval=0),
         Changes(cookie_only=True),
     ):
-        assert changes
+        assert not changes.empty
 
 
 def test_live_shows_values_only() -> None:

@@ -36,7 +36,7 @@ class Attributes:
         #: Attributes whose type is not known here: kept as they are, not shown.
         self.undecodable: set[str] = set()
 
-    def get(self, name: str) -> Any:
+    def get(self, name: Any) -> Any:
         """Return a value; a container is the same object every time.
 
         Raises:
@@ -59,7 +59,7 @@ class Attributes:
             self._exposed[name] = payload
         return value
 
-    def set(self, name: str, value: Any) -> None:
+    def set(self, name: Any, value: Any) -> None:
         """Set a value.
 
         Raises:
@@ -74,7 +74,7 @@ class Attributes:
         self._written.add(name)
         self._deleted.discard(name)
 
-    def delete(self, name: str) -> None:
+    def delete(self, name: Any) -> None:
         """Delete an attribute.
 
         Raises:

@@ -63,7 +63,7 @@ def _situation_of_known(state: State, changes: Changes) -> Situation:
         return Situation.MOVED
     if state.reissued():
         return Situation.REISSUED
-    return Situation.CHANGED if changes else Situation.READ
+    return Situation.READ if changes.empty else Situation.CHANGED
 
 
 def _nothing(state: State, changes: Changes) -> bool:
@@ -88,13 +88,13 @@ def _create(state: State, changes: Changes) -> bool:
 
 def _merge(state: State, changes: Changes) -> bool:
     """Merge the changes into every copy."""
-    if not changes:
+    if changes.empty:
         return True
     loaded = _known(state)
     only_listed = changes == Changes({LISTED: changes.values.get(LISTED, b"")})
     try:
         with listing(state, changes, loaded.key) as its:
-            if not its:
+            if its.empty:
                 return True
             outcome = _store(state, loaded, its)
     except StoreError:

@@ -88,13 +88,15 @@ class Shown(Request):
     Args:
         ids: best first.
         slides: using the session starts its idle time anew.
+        exclusive: it must have the session for itself.
     """
 
-    __slots__ = ("_ids", "_slides")
+    __slots__ = ("_exclusive", "_ids", "_slides")
 
-    def __init__(self, ids: Sequence[Requested], *, slides: bool = True) -> None:
+    def __init__(self, ids: Sequence[Requested], *, slides: bool = True, exclusive: bool = False) -> None:
         self._ids = ids
         self._slides = slides
+        self._exclusive = exclusive
 
     def requested(self) -> Sequence[Requested]:
         """Return the ids."""
@@ -103,6 +105,10 @@ class Shown(Request):
     def slides(self) -> bool:
         """Say whether using the session starts its idle time anew."""
         return self._slides
+
+    def exclusive(self) -> bool:
+        """Say whether this request must have the session for itself."""
+        return self._exclusive
 
 
 class Tell(Enum):

@@ -77,6 +77,21 @@ class Policy:
         self.locks_writes = locks_writes
         self.predecessor = predecessor
 
+    def over(self, manager: Manager) -> Policy:
+        """Return the same policy over another manager."""
+        return Policy(
+            manager,
+            self.tracking,
+            trusted_proxies=self.trusted_proxies,
+            slide_always=self.slide_always,
+            save_on_5xx=self.save_on_5xx,
+            ignore_paths=self.ignore_paths,
+            session_class=self.session_class,
+            max_age=self.max_age,
+            locks_writes=self.locks_writes,
+            predecessor=self.predecessor,
+        )
+
     def ignores(self, path: str) -> bool:
         """Say whether requests of this path, decoded and below the mount point, get no session."""
         path = self.tracking.strip_path(path) if self.ignore_paths else path

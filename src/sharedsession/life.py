@@ -252,7 +252,7 @@ class Life(State):
         """Store what the function changed; say on what it must run again if somebody came first."""
         changes = self.changes()
         loaded = self.loaded
-        if loaded is None or not changes:
+        if loaded is None or changes.empty:
             return None
         outcome = self.guarded(lambda: self._decide_listed(attempts, loaded, changes))
         if isinstance(outcome, Loaded):
@@ -337,7 +337,7 @@ class Life(State):
         if self.opened is None or not self.available:
             return False
         try:
-            return bool(self.opened.changes()) or bool(self.ending) or self.moving or self.ensured
+            return not self.opened.changes().empty or bool(self.ending) or self.moving or self.ensured
         except TypeError:
             return True
 

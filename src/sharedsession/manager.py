@@ -103,6 +103,24 @@ class Manager:
         self.lines: Lines = Lines()
         self._routed = self._strayed = 0
 
+    def over(self, store: Store, stats: Stats, clock: Callable[[], float], principals: Principals) -> Manager:
+        """Return the same policy over another store, which has no other nodes."""
+        return Manager(
+            store,
+            self.ids,
+            self.values,
+            stats,
+            clock,
+            default_interval=self.default_interval,
+            sticky=self.sticky,
+            empty_when_unavailable=self.empty_when_unavailable,
+            end_when_emptied=self.end_when_emptied,
+            beyond_cookies=self.beyond_cookies,
+            compresses=self.compresses,
+            lock_timeout=self.lock_timeout,
+            principals=principals,
+        )
+
     def lock(self) -> SessionLock:
         """Return a lock for one request's session, not yet acquired."""
         return SessionLock(self.store, self.stats, self.clock, self.waiters)

@@ -128,8 +128,10 @@ class Changes(NamedTuple):
     #: From now on the id counts only in cookies.
     cookie_only: bool = False
 
-    def __bool__(self) -> bool:
-        return bool(self.values or self.deleted or self.cleared or self.interval is not None or self.cookie_only)
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was changed. Not `__bool__`: compiled, a tuple's truth is its length."""
+        return not (self.values or self.deleted or self.cleared or self.interval is not None or self.cookie_only)
 
 
 #: Nothing was changed.

@@ -25,15 +25,6 @@ class Killed(BaseException):
     """The request's process died (SIGKILL)."""
 
 
-class _Shown(Shown):
-    def __init__(self, ids: Sequence[Requested], *, exclusive: bool) -> None:
-        super().__init__(ids)
-        self._exclusive = exclusive
-
-    def exclusive(self) -> bool:
-        return self._exclusive
-
-
 class Client:
     """A browser: holds one cookie, shared by all its tabs.
 
@@ -85,7 +76,7 @@ class Request:
         self.shown = shown
         self.world: World = process.network.world
         self.exclusive = exclusive
-        self.life = Life(process.manager, _Shown([Requested(text, "cookie") for text in shown], exclusive=exclusive))
+        self.life = Life(process.manager, Shown([Requested(text, "cookie") for text in shown], exclusive=exclusive))
         self.session = Session(self.life)
         self.lineage: Lineage | None = None
         self._began = self._seen = self.world.now

@@ -277,7 +277,7 @@ class Store:
 
         They keep their stamp: what the mover set outranks them.
         """
-        if absent.why is not Absence.MOVED or not changes:
+        if absent.why is not Absence.MOVED or changes.empty:
             return absent
         target = self._trace(absent)
         if isinstance(target, Loaded):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from copy import copy
 from dataclasses import replace
 from typing import Any, Protocol, runtime_checkable
 
@@ -190,11 +189,8 @@ def _rebuild(own: Parts, transport: Transport, clock: _Clock) -> Parts:
     # One node has one copy, whatever the real ones have.
     config = replace(own.config, nodes=MEMORY, copies=1, required_copies=1)
     fresh = assemble(config, reach=Reach(Stats(), transport, AlwaysUp()), clock=clock)
-    policy, manager = copy(own.policy), copy(own.policy.manager)
-    manager.store, manager.stats, manager.clock = fresh.store, fresh.stats, clock
-    manager.principals, manager.agreement = fresh.policy.manager.principals, None
-    policy.manager = manager
-    return replace(fresh, policy=policy)
+    manager = own.policy.manager.over(fresh.store, fresh.stats, clock, fresh.policy.manager.principals)
+    return replace(fresh, policy=own.policy.over(manager))
 
 
 class _Clock:
