@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode
 
-from servers import Memcached, wait_for_port
+from servers import SOURCE, Memcached, wait_for_port
 
 ROOT = Path(__file__).parent.parent
 SECRET = "a secret that all application nodes know"
@@ -27,7 +27,7 @@ def environment(memcacheds: Sequence[Memcached], route: str) -> dict[str, str]:
     return {
         **os.environ,
         "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
-        "PYTHONPATH": str(ROOT / "src"),
+        "PYTHONPATH": str(SOURCE),
         "PYTHONDONTWRITEBYTECODE": "1",
         "GUNICORN_CMD_ARGS": "--no-control-socket --log-level=error",
         "SHAREDSESSION_NODES": " ".join(server.node for server in memcacheds),

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import NamedTuple
 from urllib.parse import urlencode, urlsplit
 
-from servers import START_TIMEOUT, Memcached, free_port, wait_for_port
+from servers import SOURCE, START_TIMEOUT, Memcached, free_port, wait_for_port
 
 ROOT = Path(__file__).parent.parent
 EXAMPLES = ROOT / "examples" / "balancers"
@@ -112,7 +112,7 @@ class ApplicationNode:
         self._log = directory / f"{route}.log"
         self._environ = {
             **os.environ,
-            "PYTHONPATH": str(ROOT / "src"),
+            "PYTHONPATH": str(SOURCE),
             "SHAREDSESSION_NODES": " ".join(node.node for node in memcached),
             "SHAREDSESSION_ROUTE": route,
             "SHAREDSESSION_STICKY": str(sticky),

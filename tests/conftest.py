@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 from hypothesis import settings
-from servers import Memcached, StartMemcached
+from servers import SOURCE, Memcached, StartMemcached
 
+from sharedsession import life
 from sharedsession.memcached.agreement import Agreement
 from sharedsession.memcached.node import Node
 
@@ -18,6 +19,13 @@ pytest_plugins = ["logwatch"]
 # Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=60)
 settings.load_profile("reproducible")
+
+
+def pytest_report_header() -> str:
+    """Say what is tested: the source, or what ./run compile makes of it."""
+    compiled = not str(life.__file__).endswith(".py")
+    assert compiled == ("compiled" in SOURCE.parts), f"{life.__file__} in {SOURCE}"
+    return f"sharedsession: {'compiled' if compiled else 'interpreted'}, {SOURCE}"
 
 
 @pytest.fixture

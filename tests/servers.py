@@ -8,8 +8,13 @@ import socket
 import subprocess
 import time
 from collections.abc import Callable, Iterable
+from pathlib import Path
+
+import sharedsession
 
 START_TIMEOUT = 10.0
+#: What processes of the tests import this library from: what the tests do.
+SOURCE = Path(sharedsession.__file__).parents[1]
 
 
 def free_port() -> int:

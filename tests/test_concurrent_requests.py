@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from servers import Memcached, free_port, wait_for_port
+from servers import SOURCE, Memcached, free_port, wait_for_port
 
 CLIENTS = 20
 EACH = 50
@@ -76,7 +76,7 @@ def serve(port: int, folder: Path, nodes: list[Memcached]) -> subprocess.Popen[b
     command += [f"--bind=127.0.0.1:{port}", "--no-control-socket", "counter:app"]
     environ = {
         **os.environ,
-        "PYTHONPATH": str(Path(__file__).parent.parent / "src"),
+        "PYTHONPATH": str(SOURCE),
         "SHAREDSESSION_NODES": " ".join(node.node for node in nodes),
     }
     return subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL)

@@ -14,9 +14,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from servers import Memcached, free_port, wait_for_port
+from servers import SOURCE, Memcached, free_port, wait_for_port
 
-SOURCE = Path(__file__).parents[1] / "src"
 #: Searched by the processes started here.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": str(SOURCE), "PYTHONWARNINGS": "ignore::DeprecationWarning"}
 

@@ -11,8 +11,10 @@ from .payloads import KINDS
 _COLOURS = {
     "floor-1": "#bbbbbb",
     "floor-2": "#888888",
-    "sharedsession-1": "#2c7fb8",
-    "sharedsession-2": "#253494",
+    "compiled-1": "#2c7fb8",
+    "compiled-2": "#253494",
+    "sharedsession-1": "#a6cee3",
+    "sharedsession-2": "#8da0cb",
     "flask-session": "#fdae61",
     "beaker": "#d7191c",
     "django-sliding": "#7b3294",

@@ -8,7 +8,7 @@ from typing import NamedTuple
 from .contenders import PEERS
 from .figures import SAME, SPLIT, Cell, Figures
 
-_ONE, _TWO = "sharedsession-1", "sharedsession-2"
+_ONE, _TWO = "compiled-1", "compiled-2"
 
 
 class Goal(NamedTuple):

@@ -86,8 +86,8 @@ def _time_ratio(figures: Figures, payload: str, pinning: str) -> Callable[[str, 
 def _ratios(ratio: Callable[[str, str, str], float | None]) -> Iterator[str]:
     """Yield what sharedsession adds as a ratio to what the others do; `ratio` has ours, theirs, kind."""
     rows = []
-    for ours in ("sharedsession-1", "sharedsession-2"):
-        for other in (ours.replace("sharedsession", "floor"), *PEERS):
+    for ours in ("compiled-1", "compiled-2", "sharedsession-1", "sharedsession-2"):
+        for other in (f"floor-{ours[-1]}", *PEERS):
             ratios = [ratio(ours, other, kind) for kind in KINDS]
             rows.append((f"{ours} to {other}", [None if found is None else f"{found:.2f}" for found in ratios]))
     yield from _lines(rows)

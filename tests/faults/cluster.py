@@ -16,7 +16,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from servers import Memcached, free_port, wait_for_port
+from servers import SOURCE, Memcached, free_port, wait_for_port
 
 from .kinds import NOTHING, Fault, Refuse
 from .proxy import Link, Proxies
@@ -75,7 +75,7 @@ class App:
     def _environ(self, layout: Layout) -> dict[str, str]:
         return {
             **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(_TESTS.parent / "src"), str(_TESTS)]),
+            "PYTHONPATH": os.pathsep.join([str(SOURCE), str(_TESTS)]),
             "SHAREDSESSION_NODES": " ".join(f"{name}:127.0.0.1:{link.port}" for name, link in self.links.items()),
             **({"SHAREDSESSION_TIMEOUT": "5", "SHAREDSESSION_CONNECT_TIMEOUT": "5"} if layout.patient else {}),
             **layout.environ.get(self.number, {}),

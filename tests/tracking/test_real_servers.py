@@ -14,7 +14,7 @@ from wsgiref.simple_server import WSGIRequestHandler, make_server
 
 import pytest
 import werkzeug.serving
-from servers import StartMemcached, free_port, wait_for_port
+from servers import SOURCE, StartMemcached, free_port, wait_for_port
 from webclient import bare
 
 from sharedsession.session import Session
@@ -82,7 +82,7 @@ def gunicorn(directory: Path, node: str) -> Iterator[int]:
     """Start gunicorn; return its port."""
     (directory / "shop.py").write_text(SHOP)
     number, tests = free_port(), Path(__file__).parent.parent
-    paths = os.pathsep.join(str(path) for path in (tests.parent / "src", tests))
+    paths = os.pathsep.join(str(path) for path in (SOURCE, tests))
     environ = {**os.environ, "PYTHONPATH": paths, "SHAREDSESSION_NODES": node}
     command = [sys.executable, "-m", "gunicorn", "--worker-class=gthread", "--threads=2", "--workers=2"]
     command += [f"--bind=127.0.0.1:{number}", "--log-level=critical", "--no-control-socket", "shop"]
