@@ -35,6 +35,7 @@ MODULES = [
     "guard",
     "ids",
     "life",
+    "lines",
     "listing",
     "manager",
     "memcached/cluster",

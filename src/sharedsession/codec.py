@@ -15,7 +15,7 @@ import struct
 from collections.abc import Callable
 from enum import Enum
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -24,17 +24,17 @@ from .cipher import Cipher
 from .ids import derive_keys
 from .record import Entry, Record, State
 
-FORMAT = 1
-_MAGIC = b"SS"
+FORMAT: Final = 1
+_MAGIC: Final = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
-_MAC_SIZE = 16
+_MAC_SIZE: Final = 16
 #: Number of an entry's fields; and what makes one of a tuple: half of what it takes by name.
 _ENTRY = frozenset([len(Entry._fields)])
 _entry: Callable[[tuple[Any, ...]], Entry] = partial(tuple.__new__, Entry)
 _STATES = tuple(State)
 #: Places of a record's fields that are not stored as they are.
 _ENTRIES, _STATE = map(Record._fields.index, ("entries", "state"))
-_ENCRYPTED = 2
+_ENCRYPTED: Final = 2
 
 
 class Unreadable(Enum):

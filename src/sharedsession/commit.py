@@ -215,7 +215,7 @@ def tell(state: State, told: Tell) -> Update:
     """Return what the client must be told of its id."""
     # An id that came by URL or form is never promoted to a cookie, except by change_id.
     by_cookie = state.came_by in ("cookie", None) or state.changed_id
-    return Update(told, state.session_id.text if state.session_id else "", by_cookie=by_cookie)
+    return Update(told, state.session_id.text if state.session_id else "", None, by_cookie)
 
 
 def commit(state: State) -> Update:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import zlib
+from typing import Final
 
 from .values import UnknownTypeError
 
 #: Encoded values of more bytes than this are compressed: below, it costs more time than it saves.
-COMPRESS_ABOVE = 2048
+COMPRESS_ABOVE: Final = 2048
 #: Begins a compressed value; msgpack begins none with it (its specification: "never used").
-_COMPRESSED = b"\xc1"
+_COMPRESSED: Final = b"\xc1"
 #: Bytes that a value may have when it is decompressed, some fifty times memcached's usual limit.
 _LARGEST = 64 * 1024 * 1024
 

@@ -23,6 +23,22 @@ def renew_after_fork(instance: Renewable) -> None:
     _instances.add(instance)
 
 
+class Renewer:
+    """Has an instance renewed that keeps this, and cannot itself be referred to weakly, as of a compiled class.
+
+    Args:
+        instance: what is to be renewed.
+    """
+
+    def __init__(self, instance: Renewable) -> None:
+        self._instance = instance
+        renew_after_fork(self)
+
+    def renew(self) -> None:
+        """Renew the instance."""
+        self._instance.renew()
+
+
 def _renew_all() -> None:
     for instance in list(_instances):
         instance.renew()

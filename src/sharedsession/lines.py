@@ -12,7 +12,7 @@ from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
 
-from .forking import renew_after_fork
+from .forking import Renewer
 
 #: Seconds that a change waits for one of its process before it, and for all of them.
 LINE, LONGEST_LINE = 0.1, 1.0
@@ -37,7 +37,7 @@ class Lines:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._guard = threading.Lock()
-        renew_after_fork(self)
+        self._renewer = Renewer(self)
 
     def __len__(self) -> int:
         return len(self._lines)

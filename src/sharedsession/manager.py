@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
 from .dialogue import FormerSession, Requested, Source
 from .ids import BadId, IdFactory, SessionId
@@ -18,9 +19,9 @@ from .stats import Stats
 from .values import ValueCodec
 
 #: Well-signed ids of one kind that are asked of the store in one request.
-MOST_IDS = 5
+MOST_IDS: Final = 5
 #: Requests over which strays are counted when the balancer should be sticky.
-ROUTES_WATCHED = 100
+ROUTES_WATCHED: Final = 100
 
 #: Why an id that a client showed is not used -> level and text of the log line. What happens every day is no warning.
 _REASONS = {

@@ -12,30 +12,30 @@ from bisect import bisect_left
 from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from operator import itemgetter
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 #: How the names of the library's own attributes begin: the application neither sees nor sets them.
-OWN = "\0"
+OWN: Final = "\0"
 #: Seconds that a tombstone or deletion mark outlives every copy it must defeat.
-SLACK = 300
+SLACK: Final = 300
 #: Seconds after a move during which a late request with the old id gets no cookie of its own.
 MOVE_GRACE = 30
 #: Versions that one epoch of the decider has room for: those of a later epoch are all higher.
-EPOCH = 1 << 32
+EPOCH: Final = 1 << 32
 #: A new epoch is a random step of at most this above the last: two that begin one at once begin different ones.
 EPOCH_STEP = 1 << 14
 #: Transactions that a record remembers, and for how many seconds: their callers may still ask whether they were stored.
 RECENT, RECENT_FOR = 256, 30
 #: Clears of a session that a record remembers: those that a request which is still running may have made.
-CLEARS = 8
+CLEARS: Final = 8
 #: Sorts those transactions, (writer, time), by age.
 _AGE = itemgetter(1, 0)
 _TIME = itemgetter(1)
 #: Fields of an entry, for `map`.
 _VERSION, _PAYLOAD = itemgetter(0), itemgetter(2)
-_GENERATION = 1 << 32
+_GENERATION: Final = 1 << 32
 #: Longest life in seconds that stands for "never expires" where a number is needed.
-FOREVER = 10 * 365 * 86400
+FOREVER: Final = 10 * 365 * 86400
 
 
 class State(IntEnum):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 from urllib.parse import quote, urlsplit
 
 from werkzeug.middleware.proxy_fix import ProxyFix
@@ -13,7 +13,7 @@ from .dialogue import Request
 Environ = dict[str, Any]
 
 #: environ key by which the application says that a request does not keep the session alive.
-SLIDE_KEY = "sharedsession.slide"
+SLIDE_KEY: Final = "sharedsession.slide"
 
 _FORWARDED = "HTTP_X_FORWARDED_"
 

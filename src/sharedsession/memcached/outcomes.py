@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 from typing import NamedTuple
 
@@ -31,14 +30,21 @@ class Absent(NamedTuple):
 UNKNOWN = Absent(Absence.UNKNOWN)
 
 
-@dataclass
 class Loaded:
-    """A live session as this request read it."""
+    """A live session as this request read it.
 
-    record: Record
-    copies: Copies
-    #: When it was read, in seconds since the epoch.
-    at: float
+    Args:
+        record: what was read, then what stands.
+        copies: where it was read.
+        at: when it was read, in seconds since the epoch.
+    """
+
+    __slots__ = ("at", "copies", "record")
+
+    def __init__(self, record: Record, copies: Copies, at: float) -> None:
+        self.record: Record = record
+        self.copies: Copies = copies
+        self.at: float = at
 
     @property
     def key(self) -> str:

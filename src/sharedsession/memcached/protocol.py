@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import time
+from typing import Final
 
 from .commands import (
     CONFLICT,
@@ -29,9 +30,9 @@ from .commands import (
 #: Larger values are not ours: memcached's own limit is 1 MiB unless raised with -I.
 LARGEST_VALUE = 128 * 1024 * 1024
 #: memcached reads an exptime above 30 days as a date (protocol.txt, "Expiration times").
-_RELATIVE_LIMIT = 30 * 86400
+_RELATIVE_LIMIT: Final = 30 * 86400
 #: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
-_LAST_DATE = 2**31 - 1
+_LAST_DATE: Final = 2**31 - 1
 #: The replies that nearly all are: to `mg <key> v c t T<ttl> O<opaque>`, and to `ms <key> ... c O<opaque>`.
 _FOUND = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n(.*)\r\n", re.DOTALL)
 _STORED = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")

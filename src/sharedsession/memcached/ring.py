@@ -11,12 +11,13 @@ import hashlib
 from array import array
 from bisect import bisect, bisect_left
 from collections.abc import Iterable, Sequence
+from typing import Final
 
 from ..nodelist import NodeConfig
 
 POINTS = 160
 #: Nodes that are ever considered for one key: enough for its copies and all that may stand in for them.
-LONGEST_LIST = 12
+LONGEST_LIST: Final = 12
 _CIRCLE = 2**32
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterator, Sequence
+from typing import Final
 
 from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from ..stats import logger
@@ -19,7 +20,7 @@ from .ring import key_position
 from .settle import Change, random_step, repair, settle
 
 #: Seconds after which what was loaded is too old to be written over without loading again.
-STALE_AFTER = 60
+STALE_AFTER: Final = 60
 #: Moves of one session that are followed: more can hardly happen during one request.
 MOST_MOVES = 20
 

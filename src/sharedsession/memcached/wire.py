@@ -15,14 +15,15 @@ import socket
 import ssl
 import struct
 import time
+from typing import Final
 
 #: Seconds for which one node's answer is awaited before others that are outstanding are looked at.
 TURN = 0.02
 #: Seconds for which what has arrived already is read after the deadline.
 _ARRIVED = 0.05
 #: Bytes that an empty send buffer takes at once; to send more may take time.
-_SENT_AT_ONCE = 8192
-_RECEIVE = 65536
+_SENT_AT_ONCE: Final = 8192
+_RECEIVE: Final = 65536
 #: The kernel knows time-outs of its own, as POSIX has them.
 _KERNEL_TIMES = os.name == "posix" and hasattr(select, "poll")
 #: struct timeval of the kernel: seconds, microseconds.

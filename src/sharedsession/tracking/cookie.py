@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from functools import lru_cache
-from itertools import islice
+from typing import Final
 
 from werkzeug.http import dump_cookie
 
@@ -16,7 +16,7 @@ from .caching import forbid_shared_caching
 #: Stands for an id: no name, path or domain contains it.
 _ANY_ID = "0" * 64
 #: Cookies of our name that are looked at in one request.
-MOST_COOKIES = 100
+MOST_COOKIES: Final = 100
 
 Headers = list[tuple[str, str]]
 
@@ -38,8 +38,8 @@ class CookieTracking:
 
     def resolve(self, view: RequestView) -> list[Requested]:
         """Return the ids the client sent, in order; several cookies of one name come from several paths or domains."""
-        found = islice(self._pattern.finditer(view.cookies), MOST_COOKIES)
-        return [Requested(match[1].strip(' \t"'), "cookie") for match in found]
+        found = self._pattern.findall(view.cookies)
+        return [Requested(text.strip(' \t"'), "cookie") for text in found[:MOST_COOKIES]]
 
     def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
         """Add the Set-Cookie header that the update calls for, if any."""
