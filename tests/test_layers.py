@@ -15,8 +15,8 @@ ROOT = Path(sharedsession.__file__).parent
 
 #: From the ground up. A file imports from the floors below its own, and on its floor from those to its left.
 FLOORS: list[list[str]] = [
-    ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "requirements", "config", "settings", "ids",
-     "record", "dialogue", "forking", "stats", "view", "fingerprints"],
+    ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "requirements", "config", "settings", "mac",
+     "ids", "record", "dialogue", "forking", "stats", "view", "fingerprints"],
     ["values", "compression", "codec", "memcached.commands", "memcached.ring", "memcached.wire", "memcached.patience",
      "memcached.access", "memcached.opening", "memcached.protocol", "memcached.connection", "memcached.health",
      "memcached.node", "memcached.transport", "memcached.dump"],
@@ -68,11 +68,11 @@ OUTSIDE: dict[str, set[str]] = {
 }
 
 #: Files whose result depends on their arguments only.
-PURE = ["nodelist", "config", "ids", "record", "dialogue", "values", "compression", "codec", "attributes", "session",
-        "memcached.ring", "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url", "tracking.form",
-        "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence", "tracking.ignored",
-        "tracking.handler", "tracking.html", "tracking.guard", "tracking.rules", "tracking.forms", "tracking.pages",
-        "tracking.rewritten"]  # fmt: skip
+PURE = ["nodelist", "config", "mac", "ids", "record", "dialogue", "values", "compression", "codec", "attributes",
+        "session", "memcached.ring", "memcached.commands", "tracking.caching", "tracking.cookie", "tracking.url",
+        "tracking.form", "tracking.references", "tracking.tags", "tracking.foreign", "tracking.fence",
+        "tracking.ignored", "tracking.handler", "tracking.html", "tracking.guard", "tracking.rules", "tracking.forms",
+        "tracking.pages", "tracking.rewritten"]  # fmt: skip
 IMPURE_MODULES = {"time", "socket", "select", "os", "threading", "logging", "random", "subprocess", "asyncio", "io"}
 
 #: One file says what is done and how is spread over it; longer ones are not read any more.

@@ -36,6 +36,7 @@ MODULES = [
     "ids",
     "life",
     "lines",
+    "mac",
     "listing",
     "manager",
     "memcached/cluster",

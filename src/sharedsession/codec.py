@@ -3,7 +3,7 @@
     "SS"  format  flags  length(4)  key tag(8)  body  MAC(16)
     "SS"  format  flags  length(4)  key tag(8)  nonce(12)  body, encrypted  GCM tag(16)
 
-The MAC (HMAC-SHA-256, 128 bits) covers the storage key and all that stands before it, and so does the tag: a record
+The MAC (`mac`) covers the storage key and all that stands before it, and so does the tag: a record
 that was planted, damaged, or copied under another key is refused. Length and key tag only tell those cases apart for
 the operator. Whether records are encrypted governs writing only: every node reads both kinds.
 """
@@ -12,28 +12,27 @@ from __future__ import annotations
 
 import hmac
 import struct
-from collections.abc import Callable
 from enum import Enum
-from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgpack
 
 from . import cipher
 from .cipher import Cipher
 from .ids import derive_keys
+from .mac import SIZE, Authenticator
 from .record import Entry, Record, State
 
 FORMAT: Final = 1
 _MAGIC: Final = b"SS"
 _HEADER = struct.Struct(">2sBBI8s")
-_MAC_SIZE: Final = 16
-#: Number of an entry's fields; and what makes one of a tuple: half of what it takes by name.
-_ENTRY = frozenset([len(Entry._fields)])
-_entry: Callable[[tuple[Any, ...]], Entry] = partial(tuple.__new__, Entry)
+#: Bytes of a header.
+_HEADER_SIZE: Final = 16
 _STATES = tuple(State)
-#: Places of a record's fields that are not stored as they are.
-_ENTRIES, _STATE = map(Record._fields.index, ("entries", "state"))
+#: Of an entry.
+_FIELDS = len(Entry._fields)
+#: Makes one of a tuple at half of what its class takes.
+_new = tuple.__new__
 _ENCRYPTED: Final = 2
 
 
@@ -72,7 +71,7 @@ class RecordCodec:
     """
 
     def __init__(self, keys: tuple[bytes, ...], key_prefix: str, *, encrypt: bool = False) -> None:
-        self._keys = derive_keys(keys, "sharedsession.record.v1", key_prefix)
+        self._macs = [Authenticator(key) for key in derive_keys(keys, "sharedsession.record.v1", key_prefix)]
         nonce_key = derive_keys(keys[:1], "sharedsession.nonce.v1", key_prefix)[0]
         self._cipher = Cipher(derive_keys(keys, "sharedsession.encrypt.v1", key_prefix), nonce_key)
         self._encrypt = encrypt
@@ -84,7 +83,7 @@ class RecordCodec:
             header = _header(key, _ENCRYPTED, body)
             return header + self._cipher.seal(key, header, body)
         raw = _header(key, 0, body) + body
-        return raw + self._mac(self._keys[0], key, raw)
+        return raw + self._macs[0].code(key.encode() + raw)
 
     def decode(self, key: str, value: bytes) -> Decoded | Unreadable:
         """Return the record stored under `key`, or why the bytes are none. Never raises."""
@@ -93,24 +92,20 @@ class RecordCodec:
             return problem
         if value[3] & _ENCRYPTED:
             return self._decrypt(key, value)
-        raw, mac = value[:-_MAC_SIZE], value[-_MAC_SIZE:]
-        for signing_key in self._keys:
-            if hmac.compare_digest(self._mac(signing_key, key, raw), mac):
-                outdated = self._encrypt or signing_key is not self._keys[0]
-                return _decoded(raw[_HEADER.size :], outdated=outdated)
+        raw, mac = value[:-SIZE], value[-SIZE:]
+        signed = key.encode() + raw
+        for place, authenticator in enumerate(self._macs):
+            if hmac.compare_digest(authenticator.code(signed), mac):
+                return _decoded(raw[_HEADER_SIZE:], outdated=self._encrypt or place > 0)
         return Unreadable.DAMAGED
 
     def _decrypt(self, key: str, value: bytes) -> Decoded | Unreadable:
         if not cipher.INSTALLED:
             return Unreadable.ENCRYPTED
-        opened = self._cipher.open(key, value[: _HEADER.size], value[_HEADER.size :])
+        opened = self._cipher.open(key, value[:_HEADER_SIZE], value[_HEADER_SIZE:])
         if opened is None:
             return Unreadable.DAMAGED
         return _decoded(opened.body, outdated=opened.place > 0)
-
-    @staticmethod
-    def _mac(signing_key: bytes, key: str, raw: bytes) -> bytes:
-        return hmac.digest(signing_key, key.encode() + raw, "sha256")[:_MAC_SIZE]
 
 
 def _header(key: str, flags: int, body: bytes) -> bytes:
@@ -124,17 +119,17 @@ def _tag(key: str) -> bytes:
 
 def _check_header(key: str, value: bytes) -> Unreadable | None:
     # As nearly always: one of ours, not encrypted.
-    length = len(value) - _HEADER.size - _MAC_SIZE
+    length = len(value) - _HEADER_SIZE - SIZE
     if length >= 0 and value.startswith(_HEADER.pack(_MAGIC, FORMAT, value[3] & ~_ENCRYPTED, length, _tag(key))):
         return None
     if value[:2] != _MAGIC:
         return Unreadable.FOREIGN
     if len(value) > 2 and value[2] > FORMAT:
         return Unreadable.NEWER
-    if len(value) < _HEADER.size + _MAC_SIZE:
+    if len(value) < _HEADER_SIZE + SIZE:
         return Unreadable.TRUNCATED
     _, _, flags, length, tag = _HEADER.unpack_from(value)
-    if len(value) != _HEADER.size + length + (cipher.OVERHEAD if flags & _ENCRYPTED else _MAC_SIZE):
+    if len(value) != _HEADER_SIZE + length + (cipher.OVERHEAD if flags & _ENCRYPTED else SIZE):
         return Unreadable.TRUNCATED
     return None if tag == _tag(key) else Unreadable.SWAPPED
 
@@ -152,12 +147,14 @@ def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
 
 def _unpack(body: bytes) -> Record | None:
     try:
-        fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
-        entries = fields[_ENTRIES]
-        if not _ENTRY.issuperset(map(len, entries.values())):
-            return None
-        fields[_ENTRIES] = dict(zip(entries, map(_entry, entries.values()), strict=True))
-        fields[_STATE] = _STATES[fields[_STATE]]
-        return Record(*fields)
+        created, interval, longest, packed, floor, state, *rest = msgpack.unpackb(
+            body, use_list=False, unicode_errors="surrogatepass"
+        )
+        entries: dict[str, Entry] = {}
+        for name, fields in packed.items():
+            if len(fields) != _FIELDS:
+                return None
+            entries[name] = _new(Entry, fields)
+        return Record(created, interval, longest, entries, floor, _STATES[state], *rest)
     except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
         return None

@@ -1,6 +1,6 @@
 """Session ids: made by the server, signed, with the route of the application node as suffix.
 
-`<64 lowercase hex digits>` or `<64 hex>.<route>`: 128 random bits, then 128 bits of their HMAC-SHA-256. Hex is never
+`<64 lowercase hex digits>` or `<64 hex>.<route>`: 128 random bits, then their MAC (`mac`). Hex is never
 quoted or percent-encoded, and the only dot is the one before the route, so every balancer cuts in the same place.
 The MAC lets a forged id be refused without asking memcached; it does not cover the route, which is no secret.
 """
@@ -16,6 +16,8 @@ from typing import NamedTuple
 
 from itsdangerous import Signer
 
+from .mac import Authenticator
+
 _ID = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})(?:\.([A-Za-z0-9_]{1,32}))?", re.ASCII)
 
 
@@ -24,7 +26,7 @@ class SessionId(NamedTuple):
 
     #: The 128 random bits, as 32 hex digits.
     token: str
-    #: The first 128 bits of their MAC, as 32 hex digits.
+    #: Their MAC of 128 bits, as 32 hex digits.
     mac: str
     #: Name of the application node that issued it; "" for none.
     route: str
@@ -60,8 +62,8 @@ class IdFactory:
     """
 
     def __init__(self, keys: tuple[bytes, ...], key_prefix: str, route: str) -> None:
-        self._keys = derive_keys(keys, "sharedsession.id.v1", key_prefix)
-        self._adopting = derive_keys(keys, "sharedsession.adopt.v1", key_prefix)
+        self._macs = [Authenticator(key) for key in derive_keys(keys, "sharedsession.id.v1", key_prefix)]
+        self._adopting = [Authenticator(key) for key in derive_keys(keys, "sharedsession.adopt.v1", key_prefix)]
         self._naming = derive_keys(keys, "sharedsession.principal.v1", key_prefix)
         self._prefix = key_prefix
         self.route = route
@@ -72,7 +74,7 @@ class IdFactory:
 
     def reissue(self, token: str) -> SessionId:
         """Return the id of the same session under the present key and this node's route."""
-        return SessionId(token, _mac(self._keys[0], token), self.route, self.storage_key(token))
+        return SessionId(token, _mac(self._macs[0], token), self.route, self.storage_key(token))
 
     def adopted(self, signed: str) -> tuple[SessionId, ...]:
         """Return the ids that a session taken over from another library's cookie may have: always the same ones.
@@ -83,7 +85,7 @@ class IdFactory:
         Args:
             signed: what that library signed.
         """
-        return tuple(self.reissue(_mac(key, signed))._replace(outdated=True) for key in self._adopting)
+        return tuple(self.reissue(_mac(each, signed))._replace(outdated=True) for each in self._adopting)
 
     def mark_key(self, token: str) -> str:
         """Return the key of the mark that a session with this token was taken over; no id can lead there."""
@@ -103,14 +105,14 @@ class IdFactory:
         return key.startswith(f"{self._prefix}principal:")
 
     def parse(self, text: str) -> SessionId | BadId:
-        """Return the id that `text` is, or why it is none. Costs one HMAC a key and no trip to memcached."""
+        """Return the id that `text` is, or why it is none. Costs one MAC a key and no trip to memcached."""
         match = _ID.fullmatch(text)
         if match is None:
             return BadId.MALFORMED
         token, mac, route = match.groups("")
-        for index, key in enumerate(self._keys):
-            if hmac.compare_digest(_mac(key, token), mac):
-                return SessionId(token, mac, route, self.storage_key(token), index > 0)
+        for place, authenticator in enumerate(self._macs):
+            if hmac.compare_digest(_mac(authenticator, token), mac):
+                return SessionId(token, mac, route, self.storage_key(token), place > 0)
         return BadId.FORGED
 
     def storage_key(self, token: str) -> str:
@@ -126,5 +128,5 @@ def derive_keys(keys: tuple[bytes, ...], purpose: str, key_prefix: str) -> tuple
     )
 
 
-def _mac(key: bytes, token: str) -> str:
-    return hmac.digest(key, token.encode(), "sha256")[:16].hex()
+def _mac(authenticator: Authenticator, token: str) -> str:
+    return authenticator.code(token.encode()).hex()

@@ -84,7 +84,7 @@ def signed(body: bytes, flags: int) -> bytes:
     salt = f"sharedsession.record.v1:{PREFIX}".encode()
     key = hmac.digest(SECRET, salt, "sha256")
     raw = _HEADER.pack(b"SS", 1, flags, len(body), KEY[-8:].encode()) + body
-    return raw + hmac.digest(key, KEY.encode() + raw, "sha256")[:16]
+    return raw + hashlib.blake2b(KEY.encode() + raw, key=key, digest_size=16).digest()
 
 
 class Bodies:
