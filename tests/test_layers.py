@@ -29,12 +29,11 @@ FLOORS: list[list[str]] = [
      "tracking.guard", "tracking.rules", "tracking.forms", "tracking.pages", "tracking.rewritten",
      "tracking.tracking"],
     ["exchange", "assembly", "sessions", "diagnostics", "__main__"],
-    ["response", "rewriting", "middleware", "flaskcookies", "flask", "pyramid", "testing.sessions", "testing",
-     "testing.fixtures",
-     "django.types", "django.expiry", "django.options", "django.session", "django.response", "django.middleware",
-     "django.checks",
-     "django.apps", "django.templatetags", "django.templatetags.sharedsession", "django.management",
-     "django.management.commands", "django.management.commands.sharedsession", "django", "__init__"],
+    ["response", "rewriting", "serving", "middleware", "flaskcookies", "flask", "pyramid", "testing.sessions",
+     "testing", "testing.fixtures", "django.types", "django.expiry", "django.options", "django.session",
+     "django.response", "django.middleware", "django.checks", "django.apps", "django.templatetags",
+     "django.templatetags.sharedsession", "django.management", "django.management.commands",
+     "django.management.commands.sharedsession", "django", "__init__"],
 ]  # fmt: skip
 ORDER = [name for floor in FLOORS for name in floor]
 
@@ -64,7 +63,7 @@ OUTSIDE: dict[str, set[str]] = {
     "zope": {"pyramid"},
     "pytest": {"testing.fixtures"},
     "asgiref": {"django.session", "django.middleware", "django.response"},
-    "_typeshed": {"response", "rewriting", "middleware", "flask"},
+    "_typeshed": {"response", "rewriting", "serving", "middleware", "flask"},
 }
 
 #: Files whose result depends on their arguments only.

@@ -53,10 +53,13 @@ MODULES = [
     "memcached/wire",
     "record",
     "response",
+    "serving",
     "state",
+    "stats",
     "tracking/caching",
     "tracking/cookie",
     "tracking/tracking",
+    "values",
     "view",
 ]
 

@@ -33,6 +33,8 @@ _STATES = tuple(State)
 _FIELDS = len(Entry._fields)
 #: Makes one of a tuple at half of what its class takes.
 _new = tuple.__new__
+#: One for all threads: a record holds nothing that calls anybody's code, so one is packed before another's turn.
+_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 _ENCRYPTED: Final = 2
 
 
@@ -136,7 +138,7 @@ def _check_header(key: str, value: bytes) -> Unreadable | None:
 
 def _pack(record: Record) -> bytes:
     # The order of Record's fields is the format: a change of either is a new FORMAT.
-    body: bytes = msgpack.packb(record, unicode_errors="surrogatepass")
+    body: bytes = _PACKER.pack(record)
     return body
 
 

@@ -18,8 +18,9 @@ from .config import SessionConfig
 from .errors import ConfigError, StoreUnavailableError
 from .exchange import Exchange
 from .flaskcookies import SignedCookies, attribute_names
-from .middleware import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SessionMiddleware
+from .middleware import SessionMiddleware
 from .record import FOREVER
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY
 from .session import Life, Session
 from .settings import SETTING_PREFIX, all_options, build_config, read_environment
 

@@ -12,25 +12,12 @@ from .assembly import Parts, assemble
 from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import ConfigError
-from .exchange import Exchange
-from .response import Response
-from .rewriting import Rewriting
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SESSIONS_KEY, Serving
 from .session import Session
 from .settings import build_config, read_environment
-from .view import decoded
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
-
-#: environ key of the innermost middleware's session.
-SESSION_KEY = "sharedsession.session"
-#: environ key of a dict: cookie name -> (middleware, session), of every middleware around the application.
-SESSIONS_KEY = "sharedsession.sessions"
-
-#: environ key of the innermost middleware's exchange, which knows the URLs of the request.
-EXCHANGE_KEY = "sharedsession.exchange"
-#: environ key that is set where `ignore_paths` has it that there is no session.
-IGNORED_KEY = "sharedsession.ignored"
 
 #: Class of an application -> gives a middleware around it the parts that the application's own settings ask for: calls
 #: the function at once, and again whenever the settings change.
@@ -70,51 +57,20 @@ class SessionMiddleware(Diagnostics):
     def serve_with(self, parts: Parts) -> None:
         """Serve the next requests with these parts in place of those so far; requests under way keep theirs."""
         self._parts = parts
-        self._policy = parts.policy
-        self._name = parts.config.cookie.name
-        self._one_process = parts.config.nodes is None
-        self._rewrites = parts.policy.tracking.rewrites
+        self._serving = Serving(self._app, self, parts.policy, parts.config)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        if self._policy.ignore_paths and self._ignores(environ):
-            return self._app(environ, start_response)
-        if self._one_process:
-            refuse_several_processes(environ)
-        exchange = Exchange(self._policy, environ)
-        self._publish(environ, exchange)
-        if self._rewrites:
-            return Rewriting(exchange, environ, start_response).run(self._app, Response)
-        return Response(exchange, environ, start_response).run(self._app)
+        return self._serving.serve(environ, start_response)
 
     @property
     def parts(self) -> Parts:
         """What this middleware is made of."""
         return self._parts
 
-    def _ignores(self, environ: dict[str, Any]) -> bool:
-        """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""
-        if not self._policy.ignores(decoded(environ.get("PATH_INFO", ""))):
-            return False
-        self._policy.tracking.enter(environ)
-        environ.pop(SESSION_KEY, None)
-        environ.pop(EXCHANGE_KEY, None)
-        environ[IGNORED_KEY] = True
-        return True
-
     def close(self) -> None:
         """Close idle connections and end the probing; for programs that drop a middleware, such as tests."""
         self.parts.close()
-
-    def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
-        session = environ[SESSION_KEY] = exchange.session
-        environ[EXCHANGE_KEY] = exchange
-        environ.pop(IGNORED_KEY, None)
-        others = environ.get(SESSIONS_KEY, {})
-        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
-        if self._name in others and others[self._name][0] is not self:
-            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-        environ[SESSIONS_KEY] = {**others, self._name: (self, session)}
 
 
 def _refuse_flask(app: object) -> None:
@@ -122,20 +78,6 @@ def _refuse_flask(app: object) -> None:
     owner = getattr(app, "__self__", app)
     if any(cls.__module__.startswith("flask.") and cls.__name__ == "Flask" for cls in type(owner).__mro__):
         raise ConfigError("app", "is a Flask application; write sharedsession.flask.SharedSession(app) instead")
-
-
-def refuse_several_processes(environ: dict[str, Any]) -> None:
-    """Refuse to keep sessions in this process when the server says that it runs several.
-
-    Raises:
-        ConfigError: it does.
-    """
-    if environ.get("wsgi.multiprocess"):
-        raise ConfigError(
-            "nodes",
-            "is not set, so every process would have sessions of its own, but the server runs several; "
-            "name memcached nodes, or say nodes='memory' if that is meant",
-        )
 
 
 def get_session(environ: dict[str, Any], name: str | None = None) -> Session:

@@ -34,6 +34,8 @@ _TIME = itemgetter(1)
 #: Fields of an entry, for `map`.
 _VERSION, _PAYLOAD = itemgetter(0), itemgetter(2)
 _GENERATION: Final = 1 << 32
+#: Makes a named tuple at half of what its class takes.
+_new = tuple.__new__
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER: Final = 10 * 365 * 86400
 
@@ -245,7 +247,7 @@ def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
 
 def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, now: int) -> None:
     for name, payload in changes.values.items():
-        _put(entries, name, Entry(stamp.version, stamp.writer, payload, 0, stamp.seen))
+        _put(entries, name, _new(Entry, (stamp.version, stamp.writer, payload, 0, stamp.seen)))
     for name in changes.deleted:
         _put(entries, name, Entry(stamp.version, stamp.writer, None, now, stamp.seen))
 

@@ -293,6 +293,8 @@ class State:
             session_id, source = shown[0]
             self._take(session_id, source, self.manager.store.load(session_id.key, slide=slide, mends=mends))
             return
+        if not shown:
+            return
         keys = [session_id.key for session_id, _ in shown]
         results = self.manager.store.load_each(keys, slide=slide, mends=mends)
         for place, ((session_id, source), found) in enumerate(zip(shown, results, strict=True), 1):

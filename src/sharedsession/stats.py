@@ -8,7 +8,7 @@ import time
 from collections import Counter
 from collections.abc import Callable
 
-from .forking import renew_after_fork
+from .forking import Renewer
 
 logger: logging.Logger = logging.getLogger("sharedsession")
 
@@ -28,7 +28,7 @@ class Stats:
         self._counts: Counter[str] = Counter()
         self._clock = clock
         self._last: dict[str, float] = {}
-        renew_after_fork(self)
+        self._renewer = Renewer(self)
 
     def renew(self) -> None:
         """Count from 0 in a forked child, with a lock that nobody holds."""

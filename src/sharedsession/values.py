@@ -110,7 +110,8 @@ class ValueCodec:
         """
         try:
             if type(value) in _DIRECT:
-                return _packed(value)
+                packed: bytes = _PACKER.pack(value)
+                return packed
         except OverflowError:
             pass  # an int beyond 64 bits is a type of ours
         try:
@@ -142,7 +143,8 @@ class _Encoder:
         self._depth = 0
 
     def pack(self, value: object) -> bytes:
-        return _packed(value, default=self._to_ext, strict_types=True)
+        packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
+        return packed
 
     def _to_ext(self, value: Any) -> Any:
         """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
@@ -216,9 +218,8 @@ class _Decoder:
         raise UnknownTypeError(f"type {plain[0] if code == _REGISTERED else code!r} is not registered here")
 
 
-def _packed(value: object, **options: Any) -> bytes:
-    packed: bytes = msgpack.packb(value, unicode_errors="surrogatepass", **options)
-    return packed
+#: One for all threads: what is packed here calls no code of anybody's in between, so it is done before another's turn.
+_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 
 
 _ADVICE = "store plain values, or register the type with register_type()"

@@ -17,7 +17,7 @@ from django.utils.safestring import SafeString
 
 from ..errors import REFUSALS, ConfigError
 from ..exchange import Exchange, Policy, Visit
-from ..middleware import EXCHANGE_KEY, IGNORED_KEY, refuse_several_processes
+from ..serving import EXCHANGE_KEY, IGNORED_KEY, refuse_several_processes
 from ..view import Origin
 from .options import current_parts
 from .response import commit, refusal

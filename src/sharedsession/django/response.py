@@ -14,7 +14,7 @@ from django.utils.cache import patch_cache_control
 
 from ..errors import RETRY_AFTER, Refusal, StoreUnavailableError
 from ..exchange import Exchange
-from ..middleware import EXCHANGE_KEY
+from ..serving import EXCHANGE_KEY
 from .options import current_parts
 from .session import SessionStore
 

@@ -1,0 +1,94 @@
+"""What a middleware does with each request (PEP 3333): opens an exchange, shows it to the application, runs it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Final
+
+from .config import SessionConfig
+from .errors import ConfigError
+from .exchange import Exchange, Policy
+from .response import Response
+from .rewriting import Rewriting
+from .view import decoded
+
+if TYPE_CHECKING:
+    from _typeshed.wsgi import StartResponse, WSGIApplication
+
+#: environ key of the innermost middleware's session.
+SESSION_KEY: Final = "sharedsession.session"
+#: environ key of a dict: cookie name -> (middleware, session), of every middleware around the application.
+SESSIONS_KEY: Final = "sharedsession.sessions"
+
+#: environ key of the innermost middleware's exchange, which knows the URLs of the request.
+EXCHANGE_KEY: Final = "sharedsession.exchange"
+#: environ key that is set where `ignore_paths` has it that there is no session.
+IGNORED_KEY: Final = "sharedsession.ignored"
+
+
+class Serving:
+    """One application, served with one set of options.
+
+    Args:
+        app: the application.
+        owner: the middleware, which stands in environ for its cookie's name.
+        policy: what decides about every exchange.
+        config: the options.
+    """
+
+    def __init__(self, app: WSGIApplication, owner: object, policy: Policy, config: SessionConfig) -> None:
+        self._app = app
+        self._owner = owner
+        self._policy = policy
+        self._name = config.cookie.name
+        self._one_process = config.nodes is None
+        self._rewrites = policy.tracking.rewrites
+
+    def serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        if self._policy.ignore_paths and self._ignores(environ):
+            return self._app(environ, start_response)
+        if self._one_process:
+            refuse_several_processes(environ)
+        exchange = Exchange(self._policy, environ)
+        self._publish(environ, exchange)
+        if self._rewrites:
+            return Rewriting(exchange, environ, start_response).run(self._app, Response)
+        return Response(exchange, environ, start_response).run(self._app)
+
+    def _ignores(self, environ: dict[str, Any]) -> bool:
+        """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""
+        if not self._policy.ignores(decoded(environ.get("PATH_INFO", ""))):
+            return False
+        self._policy.tracking.enter(environ)
+        environ.pop(SESSION_KEY, None)
+        environ.pop(EXCHANGE_KEY, None)
+        environ[IGNORED_KEY] = True
+        return True
+
+    def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
+        session = environ[SESSION_KEY] = exchange.session
+        environ[EXCHANGE_KEY] = exchange
+        environ.pop(IGNORED_KEY, None)
+        others = environ.get(SESSIONS_KEY)
+        if others is None:  # as nearly always
+            environ[SESSIONS_KEY] = {self._name: (self._owner, session)}
+            return
+        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
+        if self._name in others and others[self._name][0] is not self._owner:
+            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+        environ[SESSIONS_KEY] = {**others, self._name: (self._owner, session)}
+
+
+def refuse_several_processes(environ: dict[str, Any]) -> None:
+    """Refuse to keep sessions in this process when the server says that it runs several.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if environ.get("wsgi.multiprocess"):
+        raise ConfigError(
+            "nodes",
+            "is not set, so every process would have sessions of its own, but the server runs several; "
+            "name memcached nodes, or say nodes='memory' if that is meant",
+        )
