@@ -43,6 +43,7 @@ MODULES = [
     "memcached/commands",
     "memcached/connection",
     "memcached/copies",
+    "memcached/node",
     "memcached/outcomes",
     "memcached/patience",
     "memcached/protocol",

@@ -13,7 +13,7 @@ from __future__ import annotations
 import hmac
 import struct
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgpack
 
@@ -29,8 +29,11 @@ _HEADER = struct.Struct(">2sBBI8s")
 #: Bytes of a header.
 _HEADER_SIZE: Final = 16
 _STATES = tuple(State)
-#: Of an entry.
-_FIELDS = len(Entry._fields)
+#: Number of an entry's fields.
+_ENTRY_FIELDS = len(Entry._fields)
+#: Places of a record's fields that are not stored as they are.
+_ENTRIES: Final = 3
+_STATE: Final = 5
 #: Makes one of a tuple at half of what its class takes.
 _new = tuple.__new__
 #: One for all threads: a record holds nothing that calls anybody's code, so one is packed before another's turn.
@@ -144,19 +147,19 @@ def _pack(record: Record) -> bytes:
 
 def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
     record = _unpack(body)
-    return Unreadable.DAMAGED if record is None else Decoded(record, outdated)
+    return Unreadable.DAMAGED if record is None else _new(Decoded, (record, outdated))
 
 
 def _unpack(body: bytes) -> Record | None:
     try:
-        created, interval, longest, packed, floor, state, *rest = msgpack.unpackb(
-            body, use_list=False, unicode_errors="surrogatepass"
-        )
+        fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
+        packed: dict[str, tuple[Any, ...]] = fields[_ENTRIES]
         entries: dict[str, Entry] = {}
-        for name, fields in packed.items():
-            if len(fields) != _FIELDS:
+        for name, each in packed.items():
+            if len(each) != _ENTRY_FIELDS:
                 return None
-            entries[name] = _new(Entry, fields)
-        return Record(created, interval, longest, entries, floor, _STATES[state], *rest)
+            entries[name] = _new(Entry, each)
+        fields[_ENTRIES], fields[_STATE] = entries, _STATES[fields[_STATE]]
+        return Record(*fields)
     except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
         return None

@@ -91,7 +91,7 @@ def _merge(state: State, changes: Changes) -> bool:
     if changes.empty:
         return True
     loaded = _known(state)
-    only_listed = changes == Changes({LISTED: changes.values.get(LISTED, b"")})
+    only_listed = LISTED in changes.values and changes == Changes({LISTED: changes.values[LISTED]})
     try:
         with listing(state, changes, loaded.key) as its:
             if its.empty:

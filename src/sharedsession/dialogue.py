@@ -121,16 +121,23 @@ class Tell(Enum):
     EXPIRED = "expired"
 
 
-class Update(NamedTuple):
-    """What the client must be told."""
+class Update:
+    """What the client must be told.
 
-    tell: Tell
-    #: The id to send; with `Tell.AGE` the one the client has.
-    id: str = ""
-    #: Seconds the client keeps the id; None: until the browser closes.
-    max_age: int | None = None
-    #: The id may go into a cookie: False for one that came by URL or form, which stays where it is.
-    by_cookie: bool = True
+    Args:
+        tell: what.
+        id: the id to send; with `Tell.AGE` the one the client has.
+        max_age: seconds the client keeps the id; None: until the browser closes.
+        by_cookie: the id may go into a cookie: False for one that came by URL or form, which stays where it is.
+    """
+
+    __slots__ = ("by_cookie", "id", "max_age", "tell")
+
+    def __init__(self, tell: Tell, id: str = "", max_age: int | None = None, by_cookie: bool = True) -> None:  # noqa: A002
+        self.tell: Tell = tell
+        self.id: str = id
+        self.max_age: int | None = max_age
+        self.by_cookie: bool = by_cookie
 
     def __repr__(self) -> str:
         """Never show the id."""

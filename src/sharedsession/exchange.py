@@ -293,4 +293,6 @@ class Exchange(Visit):
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age
-        return update if own is None or update.tell is Tell.NOTHING else update._replace(max_age=own(self.session))
+        if own is None or update.tell is Tell.NOTHING:
+            return update
+        return Update(update.tell, update.id, own(self.session), update.by_cookie)

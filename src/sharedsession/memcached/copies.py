@@ -5,10 +5,9 @@ Knows which node has what; what the records mean is `record`'s business, what a 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from enum import Enum
 from functools import reduce
-from operator import attrgetter
 
 from ..codec import Decoded, Unreadable
 from ..errors import SessionTooLargeError, StoreUnavailableError
@@ -29,8 +28,6 @@ from .commands import (
     TooLarge,
     Touch,
 )
-
-_token, _remaining = attrgetter("token"), attrgetter("remaining")
 
 
 class Standing(Enum):
@@ -98,7 +95,7 @@ class Copies:
     def prolong(self, ttl: int) -> None:
         """Give every copy another life in seconds."""
         nodes = [node for node in self.current() if self._tokens[node] is not None]
-        for node, answer in self._send(nodes, lambda _: Touch(self.key, ttl)):
+        for node, answer in self._send(nodes, Touch(self.key, ttl)):
             self._note_failure(node, answer)
 
     def live(self) -> Record | None:
@@ -225,14 +222,16 @@ class Copies:
         decoded = self._cluster.codec.decode(self.key, value)
         if type(decoded) is not Decoded:
             return None
-        self.remaining = max(map(_remaining, answers))
-        self._tokens = dict(zip(nodes, map(_token, answers), strict=True))
-        self._records, self._bytes = dict.fromkeys(nodes, decoded), dict.fromkeys(nodes, value)
+        for node, answer in zip(nodes, answers, strict=True):
+            if type(answer) is Found:  # as all are
+                self._tokens[node] = answer.token
+                self._records[node], self._bytes[node] = decoded, value
+                self.remaining = max(self.remaining, answer.remaining)
         self.whole = len(nodes) == self._cluster.copies and not decoded.outdated
         return decoded.record
 
     def _ask(self, nodes: Iterable[str], ttl: int | None) -> None:
-        for node, answer in self._send(nodes, lambda _: Get(self.key, ttl)):
+        for node, answer in self._send(nodes, Get(self.key, ttl)):
             self.note(node, answer)
 
     def note(self, node: str, answer: Answer) -> None:
@@ -301,13 +300,13 @@ class Copies:
     ) -> list[tuple[str, Answer]]:
         """Send the record to all nodes, to each by compare-and-swap with what is known of it; return their answers."""
         value, life_left = self._encode(record), self._cluster.ttl(record) if ttl is None else ttl
-        answers = self._send(
-            nodes, lambda node: Put(self.key, value, life_left, self._tokens[node], repeatable), self._cluster.required
-        )
+        decoded = Decoded(record, outdated=False)
+        puts = [(node, Put(self.key, value, life_left, self._tokens[node], repeatable)) for node in nodes]
+        answers = list(zip(nodes, self._cluster.transport.ask(puts, self._cluster.required), strict=True))
         for node, answer in answers:
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
-                self._records[node], self._bytes[node] = Decoded(record, outdated=False), value
+                self._records[node], self._bytes[node] = decoded, value
             elif isinstance(answer, Conflict | Missing):
                 # What stands there is unread; nothing may be written over it before it was. None means add.
                 self._tokens[node] = None
@@ -326,7 +325,7 @@ class Copies:
         copy = self._records.get(node)
         if copy is not None:
             value, ttl = self._encode(copy.record), self._cluster.ttl(copy.record)
-            self._send([node], lambda _: Put(self.key, value, ttl, None))
+            self._send([node], Put(self.key, value, ttl, None))
 
     def refuse_too_large(self, answers: list[tuple[str, Answer]], record: Record) -> None:
         """Raise SessionTooLargeError if a node refused the record for its size."""
@@ -349,13 +348,11 @@ class Copies:
 
     # -- both ------------------------------------------------------------------------------------------------------
 
-    def _send(
-        self, nodes: Iterable[str], command: Callable[[str], Get | Put | Touch], enough: int = 1
-    ) -> list[tuple[str, Answer]]:
+    def _send(self, nodes: Iterable[str], command: Get | Put | Touch) -> list[tuple[str, Answer]]:
         nodes = list(nodes)
         if not nodes:
             return []
-        answers = self._cluster.transport.ask([(node, command(node)) for node in nodes], enough)
+        answers = self._cluster.transport.ask([(node, command) for node in nodes])
         return list(zip(nodes, answers, strict=True))
 
     def _answered(self, node: str, token: Token | None) -> None:

@@ -8,9 +8,8 @@ import weakref
 from collections import deque
 from collections.abc import Iterable
 from itertools import count
-from typing import NamedTuple
 
-from ..forking import renew_after_fork
+from ..forking import Renewer
 from ..nodelist import NodeConfig
 from .access import Access
 from .commands import Command
@@ -21,16 +20,6 @@ from .patience import Deadline
 LATE_MEMORY = 1.0
 #: Unanswered commands after which a node counts as failed, however little time has passed.
 MOST_LATE = 16
-
-
-class Flight(NamedTuple):
-    """A command that has been sent."""
-
-    node: Node
-    command: Command
-    connection: Connection
-    #: Number of the newest connection at that time: see `Token`.
-    newest: int
 
 
 class Node:
@@ -58,8 +47,8 @@ class Node:
         self.late: deque[tuple[Flight, float]] = deque()
         self._last_late = -LATE_MEMORY
         self._retired = False
-        renew_after_fork(self)
-        weakref.finalize(self, _close_all, self._idle)
+        self._renewer = Renewer(self)
+        weakref.finalize(self._renewer, _close_all, self._idle)
 
     def idle_one(self) -> Connection | None:
         """Return an idle connection for one command, if there is one; `give` it back or close it."""
@@ -177,6 +166,25 @@ class Node:
     def renew(self) -> None:
         """Drop connections inherited by a fork: two processes on one socket would get each other's replies."""
         self.close()  # closes the child's descriptors; the parent's connections stay open
+
+
+class Flight:
+    """A command that has been sent.
+
+    Args:
+        node: to whom.
+        command: what.
+        connection: on which it will be answered.
+        newest: number of the newest connection at that time: see `Token`.
+    """
+
+    __slots__ = ("command", "connection", "newest", "node")
+
+    def __init__(self, node: Node, command: Command, connection: Connection, newest: int) -> None:
+        self.node: Node = node
+        self.command: Command = command
+        self.connection: Connection = connection
+        self.newest: int = newest
 
 
 def _close_all(idle: deque[Connection]) -> None:

@@ -91,7 +91,7 @@ def usual(command: Command, opaque: int, reply: bytes, newest: int) -> Answer | 
     elif type(command) is Put:
         match = _STORED.fullmatch(reply)
         if match is not None and int(match[2]) == opaque:
-            return Stored(Token(int(match[1]), newest))
+            return _new(Stored, (_new(Token, (int(match[1]), newest)),))
     return None
 
 
