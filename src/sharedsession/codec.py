@@ -30,7 +30,9 @@ _HEADER = struct.Struct(">2sBBI8s")
 _HEADER_SIZE: Final = 16
 _STATES = tuple(State)
 #: Number of an entry's fields.
-_ENTRY_FIELDS = len(Entry._fields)
+_ENTRY_FIELDS: Final = len(Entry._fields)
+#: Number of a record's fields.
+_RECORD_FIELDS: Final = len(Record._fields)
 #: Places of a record's fields that are not stored as they are.
 _ENTRIES: Final = 3
 _STATE: Final = 5
@@ -160,6 +162,6 @@ def _unpack(body: bytes) -> Record | None:
                 return None
             entries[name] = _new(Entry, each)
         fields[_ENTRIES], fields[_STATE] = entries, _STATES[fields[_STATE]]
-        return Record(*fields)
+        return _new(Record, fields) if len(fields) == _RECORD_FIELDS else None
     except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
         return None

@@ -74,6 +74,8 @@ class Policy:
         self.max_age = max_age
         #: Cookies die while they are used, unless they are sent again.
         self.ages: bool = max_age is not None or tracking.ages
+        #: Once nothing of the application runs any more, nothing but cookies is asked of a request.
+        self.asks_little: bool = not (tracking.needs_entry or tracking.guards.binds)
         self.locks_writes = locks_writes
         self.predecessor = predecessor
 
@@ -205,8 +207,12 @@ class Exchange(Visit):
         self._abandoned = False
         self._open(policy, self._view)
 
-    def commit(self, status: int, headers: Headers) -> None:
+    def commit(self, failed: bool, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
+
+        Args:
+            failed: the response is an error of the server, 5xx.
+            headers: the response's.
 
         Raises:
             StoreUnavailableError, SessionTooLargeError: it was not saved.
@@ -216,12 +222,12 @@ class Exchange(Visit):
         if policy.slide_always and not life.accessed:
             life.touch()
         if life.accessed:
-            self._commit(life, status, headers)
+            self._commit(life, failed, headers)
         if policy.tracking.needs_entry:
             self._carry_on(headers)
 
-    def _commit(self, life: Life, status: int, headers: Headers) -> None:
-        self._abandoned = status >= 500 and not self._policy.save_on_5xx
+    def _commit(self, life: Life, failed: bool, headers: Headers) -> None:
+        self._abandoned = failed and not self._policy.save_on_5xx
         update = life.finish(save=not self._abandoned)
         if update.tell is not Tell.AGE or self._policy.ages:
             self._policy.tracking.apply(self._aged(update), self._view, headers)
@@ -288,8 +294,7 @@ class Exchange(Visit):
     def headers_sent(self, *, ends: bool = False) -> None:
         """Note that no cookie can be sent any more, and maybe that nothing of the application runs any more."""
         self._life.headers_sent = True
-        tracking = self._policy.tracking
-        self._view.release(ends=ends and not (tracking.needs_entry or tracking.guards.binds))
+        self._view.release(ends=ends and self._policy.asks_little)
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age

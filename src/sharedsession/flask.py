@@ -254,7 +254,7 @@ class SharedSessionInterface(SessionInterface):
                 session.check_values()
             return
         headers = list(response.headers.items())
-        exchange.commit(response.status_code, headers)
+        exchange.commit(response.status_code >= 500, headers)
         response.headers.clear()
         response.headers.extend(headers)
 

@@ -31,8 +31,6 @@ CLEARS: Final = 8
 #: Sorts those transactions, (writer, time), by age.
 _AGE = itemgetter(1, 0)
 _TIME = itemgetter(1)
-#: Fields of an entry, for `map`.
-_VERSION, _PAYLOAD = itemgetter(0), itemgetter(2)
 _GENERATION: Final = 1 << 32
 #: Makes a named tuple at half of what its class takes.
 _new = tuple.__new__
@@ -97,8 +95,11 @@ class Record(NamedTuple):
     @property
     def version(self) -> int:
         """The highest version anything in the record carries, at least that with which its epoch begins."""
-        highest = max(map(_VERSION, self.entries.values()), default=0)
-        return max(highest, self.interval[1], self.decider[0] * EPOCH)
+        highest = max(self.interval[1], self.decider[0] * EPOCH)
+        for entry in self.entries.values():
+            if entry[0] > highest:
+                highest = entry[0]
+        return highest
 
     @property
     def cleared(self) -> int:
@@ -227,7 +228,7 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
     kept = _forget_old_marks(entries, now - longest - SLACK)
     cookie_only = record.cookie_only or changes.cookie_only
     head = record.created, interval, longest, kept, floor, record.state, record.moved_to, record.closed
-    return Record(*head, record.decider, record.recent, cookie_only)
+    return _new(Record, (*head, record.decider, record.recent, cookie_only))
 
 
 def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
@@ -259,8 +260,9 @@ def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
 
 
 def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry]:
-    if None in map(_PAYLOAD, entries.values()):
-        return {name: entry for name, entry in entries.items() if entry.payload is not None or entry.deleted >= before}
+    for entry in entries.values():
+        if entry[2] is None:
+            return {name: each for name, each in entries.items() if each.payload is not None or each.deleted >= before}
     return entries
 
 

@@ -97,7 +97,7 @@ class Response:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         status, headers, exc_info = self._started
         try:
-            self._exchange.commit(int(status[:3]), headers)
+            self._exchange.commit(status.startswith("5"), headers)
         except REFUSALS as error:
             self.refuse(error)
             return
