@@ -25,10 +25,10 @@ from .record import Entry, Record, State
 
 FORMAT: Final = 1
 _MAGIC: Final = b"SS"
-_HEADER = struct.Struct(">2sBBI8s")
+_HEADER: Final = struct.Struct(">2sBBI8s")
 #: Bytes of a header.
 _HEADER_SIZE: Final = 16
-_STATES = tuple(State)
+_STATES: Final = tuple(State)
 #: Number of an entry's fields.
 _ENTRY_FIELDS: Final = len(Entry._fields)
 #: Number of a record's fields.
@@ -37,9 +37,9 @@ _RECORD_FIELDS: Final = len(Record._fields)
 _ENTRIES: Final = 3
 _STATE: Final = 5
 #: Makes one of a tuple at half of what its class takes.
-_new = tuple.__new__
+_new: Final = tuple.__new__
 #: One for all threads: a record holds nothing that calls anybody's code, so one is packed before another's turn.
-_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
+_PACKER: Final = msgpack.Packer(unicode_errors="surrogatepass")
 _ENCRYPTED: Final = 2
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import Any, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple
 
 #: How an id came: in a cookie, in the URL or in a form field.
 Source = Literal["cookie", "url", "form"]
@@ -144,4 +144,4 @@ class Update:
         return f"<Update {self.tell.value}>"
 
 
-NOTHING = Update(Tell.NOTHING)
+NOTHING: Final = Update(Tell.NOTHING)

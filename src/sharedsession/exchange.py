@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from markupsafe import Markup
 
@@ -19,7 +19,7 @@ from .tracking.tracking import Tracking, Trail, protect
 from .view import Origin, RequestView, is_below
 
 #: Methods of requests that may write (RFC 9110 9.2.1 calls the others safe; RFC 5789 adds PATCH).
-_WRITES = frozenset(["POST", "PUT", "PATCH", "DELETE"])
+_WRITES: Final = frozenset(["POST", "PUT", "PATCH", "DELETE"])
 
 
 class Predecessor(Protocol):

@@ -12,17 +12,17 @@ import hmac
 import re
 import secrets
 from enum import Enum
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from itsdangerous import Signer
 
 from .mac import Authenticator
 
-_ID = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})(?:\.([A-Za-z0-9_]{1,32}))?", re.ASCII)
+_ID: Final = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})(?:\.([A-Za-z0-9_]{1,32}))?", re.ASCII)
 
 
 #: Makes a named tuple at half of what its class takes.
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 class SessionId(NamedTuple):

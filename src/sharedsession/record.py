@@ -33,7 +33,7 @@ _AGE = itemgetter(1, 0)
 _TIME = itemgetter(1)
 _GENERATION: Final = 1 << 32
 #: Makes a named tuple at half of what its class takes.
-_new = tuple.__new__
+_new: Final = tuple.__new__
 #: Longest life in seconds that stands for "never expires" where a number is needed.
 FOREVER: Final = 10 * 365 * 86400
 

@@ -15,11 +15,14 @@ from pathlib import Path
 from . import counting, instructions, timing
 from .figures import SAME
 from .payloads import KINDS
+from .process import ROOT
 
 PATH = Path(__file__).with_name("figures.txt")
 COPIES = ("sharedsession-1", "sharedsession-2")
 #: (contender, kind) of which instructions are counted.
 COUNTED = [(COPIES[0], "untouched"), (COPIES[0], "read"), (COPIES[1], "read"), (COPIES[1], "change")]
+#: The same of what `./run test` compiles.
+COMPILED = [("compiled-1", "untouched"), ("compiled-1", "read"), ("compiled-2", "read"), ("compiled-2", "change")]
 _PACKAGES = ("itsdangerous", "msgpack", "pymemcache", "werkzeug")
 
 
@@ -38,12 +41,18 @@ def count_traffic() -> dict[str, str]:
     return {f"{contender} {kind}": str(traffic) for (contender, _, kind), traffic in found.items()}
 
 
-def count_instructions() -> dict[str, int]:
-    """Return "contender kind" -> instructions a request, counted now."""
+def count_instructions(wanted: list[tuple[str, str]]) -> dict[str, int]:
+    """Return "contender kind" -> instructions a request, counted now: of `COUNTED` or of `COMPILED`."""
     with ExitStack() as stack:
         ports = [server.port for server in timing.start_servers(stack, timing.cores()[SAME])]
-        found = instructions.count(sys.executable, ports, COUNTED, warm=False)
+        found = instructions.count(sys.executable, ports, wanted, warm=False)
     return {f"{contender} {kind}": round(number) for (contender, kind), number in found.items()}
+
+
+def compiled() -> bool:
+    """Say whether that was compiled as `./run test` does: quickly."""
+    stamp = ROOT / "build" / "compiled" / "stamp"
+    return stamp.exists() and stamp.read_text().startswith("1 ")
 
 
 def read() -> tuple[str, dict[str, str], dict[str, int]]:
@@ -56,8 +65,11 @@ def read() -> tuple[str, dict[str, str], dict[str, int]]:
 
 
 def record() -> None:
-    """Count, and write the file."""
+    """Count, and write the file; what is compiled must be as `./run test` makes it."""
+    if not compiled():
+        raise RuntimeError("first: SHAREDSESSION_OPT_LEVEL=1 .venv/bin/python tools/compile.py")
     lines = ["# Recorded by: ./run bench --record", f"environment: {environment()}"]
     lines += [f"traffic {name}: {text}" for name, text in count_traffic().items()]
-    lines += [f"instructions {name}: {number}" for name, number in count_instructions().items()]
+    counts = count_instructions(COUNTED) | count_instructions(COMPILED)
+    lines += [f"instructions {name}: {number}" for name, number in counts.items()]
     PATH.write_text("\n".join([*lines, ""]))

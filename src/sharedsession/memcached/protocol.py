@@ -34,10 +34,10 @@ _RELATIVE_LIMIT: Final = 30 * 86400
 #: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
 _LAST_DATE: Final = 2**31 - 1
 #: The replies that nearly all are: to `mg <key> v c t T<ttl> O<opaque>`, and to `ms <key> ... c O<opaque>`.
-_FOUND = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n(.*)\r\n", re.DOTALL)
-_STORED = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
+_FOUND: Final = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n(.*)\r\n", re.DOTALL)
+_STORED: Final = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
 #: Makes a named tuple at half of what its class takes.
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 class ProtocolError(ValueError):

@@ -6,6 +6,7 @@ import errno
 import time
 from collections.abc import Iterable, Sequence
 from itertools import count
+from typing import Final
 
 from ..nodelist import NodeConfig
 from .access import Access
@@ -18,7 +19,7 @@ from .protocol import ProtocolError
 #: Seconds between two looks for a connection that has become free.
 _QUEUE = 0.002
 #: What the system says when this process, or the machine, has all the files open that it may.
-_NO_FILES = (errno.EMFILE, errno.ENFILE)
+_NO_FILES: Final = (errno.EMFILE, errno.ENFILE)
 
 
 class MemcachedTransport:

@@ -20,7 +20,7 @@ MOST_COOKIES: Final = 100
 
 Headers = list[tuple[str, str]]
 #: Makes a named tuple at half of what its class takes.
-_new = tuple.__new__
+_new: Final = tuple.__new__
 
 
 class CookieTracking:
