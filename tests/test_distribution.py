@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
@@ -100,6 +101,26 @@ def test_the_wheel_holds_the_package(wheel: Path) -> None:
         "django/management/commands/sharedsession.py",
     }
     assert expected >= {f"{PACKAGE}/{path}" for path in found_by_place}
+
+
+def test_a_compiled_wheel(wheel: Path, tmp_path: Path) -> None:
+    """What ./run compile --wheel makes holds the source too, is for this Python only, and runs without what made it."""
+    stamp = ROOT / "build" / "compiled" / "stamp"
+    if not stamp.exists():
+        pytest.skip("nothing is compiled: ./run compile")
+    environ = {**os.environ, "SHAREDSESSION_OPT_LEVEL": stamp.read_text()[0]}
+    command = [sys.executable, str(ROOT / "tools" / "compile.py"), "--wheel", str(tmp_path)]
+    subprocess.run(command, env=environ, check=True, capture_output=True)
+    (compiled,) = tmp_path.glob("*.whl")
+    assert f"-cp{sys.version_info[0]}{sys.version_info[1]}-" in compiled.name
+    assert names(compiled) > {name for name in names(wheel) if not name.endswith("RECORD")}
+    with zipfile.ZipFile(compiled) as archive:
+        archive.extractall(tmp_path)
+    # -I: neither the tree nor what is set around it.
+    program = f"import sys; sys.path.insert(0, {str(tmp_path)!r}); import sharedsession.life as m; print(m.__file__)"
+    found = subprocess.run([sys.executable, "-I", "-c", program], check=True, capture_output=True, text=True).stdout
+    assert found.startswith(str(tmp_path))
+    assert found.rstrip().endswith(".so")
 
 
 def test_the_wheel_is_for_every_system(wheel: Path) -> None:

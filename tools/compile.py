@@ -1,6 +1,7 @@
 """Compiles what a request runs through into build/compiled, by mypyc: the same source, as machine code.
 
-    ./run compile
+    ./run compile           into build/compiled
+    ./run compile --wheel   and as a wheel for this Python and this kind of machine, into dist
 
 Nothing is written beside the source, which is what tests and developers go on with. mypyc because it takes typed Python
 as it is: there is one source, whose types a checker has proved, and what is not compiled works beside it as ever.
@@ -8,12 +9,18 @@ as it is: there is one source, whose types a checker has proved, and what is not
 
 from __future__ import annotations
 
+import argparse
+import contextlib
 import hashlib
 import os
 import shutil
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
+import flit_core.buildapi
+import packaging.tags
 from mypyc.build import mypycify
 from setuptools import setup
 
@@ -66,6 +73,16 @@ MODULES = [
 
 
 def main() -> None:
+    """Compile, and make a wheel if that is asked for."""
+    parser = argparse.ArgumentParser(prog="compile", description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser.add_argument("--wheel", nargs="?", const=ROOT / "dist", type=Path, metavar="DIRECTORY")
+    into = parser.parse_args().wheel
+    compile_anew()
+    if into is not None:
+        print(make_wheel(into.resolve()))
+
+
+def compile_anew() -> None:
     """Compile, unless that was done with this very source."""
     wanted = stamp()
     if STAMP.exists() and STAMP.read_text() == wanted:
@@ -73,8 +90,8 @@ def main() -> None:
     print("compile: a minute or two, into build/compiled", file=sys.stderr)
     shutil.rmtree(TARGET, ignore_errors=True)
     shutil.copytree(SOURCE, TARGET / "src", ignore=shutil.ignore_patterns("__pycache__"))
-    os.chdir(TARGET)  # both tools write where they are
-    compile_all()
+    with contextlib.chdir(TARGET):  # both tools write where they are
+        compile_all()
     STAMP.write_text(wanted)
 
 
@@ -89,6 +106,29 @@ def compile_all() -> None:
         ext_modules=mypycify([*options, *files], opt_level=level()),
         script_args=["--quiet", "build_ext", "--inplace"],
     )
+
+
+def make_wheel(into: Path) -> Path:
+    """Put what is compiled into the wheel that the build backend makes of the source; return its path."""
+    into.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as folder, contextlib.chdir(ROOT):
+        plain = Path(folder, flit_core.buildapi.build_wheel(folder))
+        wheel("unpack", "--dest", folder, str(plain))
+        (tree,) = (path for path in Path(folder).iterdir() if path.is_dir())
+        for compiled in (TARGET / "src").rglob("*.so"):
+            shutil.copy2(compiled, tree / compiled.relative_to(TARGET / "src"))
+        (described,) = tree.glob("*.dist-info/WHEEL")
+        tag = next(packaging.tags.sys_tags())
+        text = described.read_text().replace("Root-Is-Purelib: true", "Root-Is-Purelib: false")
+        described.write_text(text.replace("Tag: py3-none-any", f"Tag: {tag}"))
+        wheel("pack", "--dest-dir", str(into), str(tree))
+    (made,) = into.glob(f"{tree.name}-{tag}.whl")
+    return made
+
+
+def wheel(*arguments: str) -> None:
+    """Run the command `wheel`."""
+    subprocess.run([sys.executable, "-m", "wheel", *arguments], check=True, stdout=subprocess.DEVNULL)
 
 
 def level() -> str:
