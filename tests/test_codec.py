@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import pickle
 import zlib
@@ -73,6 +74,29 @@ def test_what_was_written_is_read(codec: RecordCodec, key: str, record: Record) 
 def test_equal_records_have_equal_bytes(codec: RecordCodec, key: str, record: Record) -> None:
     """Encoding is deterministic, so equal copies can be told by their bytes, encrypted ones too."""
     assert codec.encode(key, record) == codec.encode(key, record)
+
+
+def test_a_collection_in_mid_packing_mixes_nothing() -> None:
+    """What the collector runs while a record is packed may pack another one: both are what they were."""
+    others: list[bytes] = []
+
+    class Cycle:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            others.append(CODEC.encode("another key", RECORD))
+
+    before = gc.get_threshold()
+    gc.set_threshold(1, 1, 1)
+    try:
+        for _ in range(100):
+            Cycle()
+            assert CODEC.encode(KEY, RECORD) == VALUE
+    finally:
+        gc.set_threshold(*before)
+    assert others
+    assert set(others) == {CODEC.encode("another key", RECORD)}
 
 
 def test_the_stored_form_is_pinned() -> None:

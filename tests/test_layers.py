@@ -17,9 +17,9 @@ ROOT = Path(sharedsession.__file__).parent
 FLOORS: list[list[str]] = [
     ["memcached", "tracking", "errors", "cipher", "nodelist", "discovery", "requirements", "config", "settings", "mac",
      "ids", "record", "dialogue", "forking", "stats", "view", "fingerprints"],
-    ["values", "compression", "codec", "memcached.commands", "memcached.ring", "memcached.wire", "memcached.patience",
-     "memcached.access", "memcached.opening", "memcached.protocol", "memcached.connection", "memcached.health",
-     "memcached.node", "memcached.transport", "memcached.dump"],
+    ["packing", "values", "compression", "codec", "memcached.commands", "memcached.ring", "memcached.wire",
+     "memcached.patience", "memcached.access", "memcached.opening", "memcached.protocol",
+     "memcached.connection", "memcached.health", "memcached.node", "memcached.transport", "memcached.dump"],
     ["attributes", "session", "memory", "memcached.cluster", "memcached.copies",
      "memcached.outcomes", "memcached.settle", "memcached.store", "memcached.transaction", "memcached.move",
      "memcached.membership", "memcached.sweep", "memcached.agreement"],
@@ -40,7 +40,7 @@ ORDER = [name for floor in FLOORS for name in floor]
 #: The only files that import a package from outside; everything else is the standard library.
 OUTSIDE: dict[str, set[str]] = {
     "pymemcache": {"memcached.opening"},
-    "msgpack": {"values", "codec"},
+    "msgpack": {"packing", "values", "codec"},
     "itsdangerous": {"ids"},
     "cryptography": {"cipher"},
     "markupsafe": {"values", "tracking.form", "tracking.tracking", "exchange", "middleware", "flask"},

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import gc
+import io
 import sys
+import weakref
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from webclient import TEXT, Client, Server, bare, checked, ending_in, logged_in
 
-from sharedsession import HeadersSentError, get_session
+from sharedsession import HeadersSentError, Session, get_session
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -248,4 +251,41 @@ def test_head_and_not_modified() -> None:
     assert answer.set_cookie is not None
     answer = Client(checked(app)).get()
     assert (answer.status, answer.body) == (304, b"")
+    assert answer.set_cookie is not None
+
+
+def test_a_session_that_is_kept_keeps_no_request() -> None:
+    """Who holds a session beyond its response does not hold the request with it."""
+    held: list[Session] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        held.append(get_session(environ))
+        start_response("200 OK", TEXT)
+        return []
+
+    middleware = bare(app)
+    body = io.BytesIO(b"body")
+    gone = weakref.ref(body)
+    gc.disable()
+    try:
+        environ: dict[str, Any] = {"REQUEST_METHOD": "GET", "PATH_INFO": "/", "wsgi.input": body}
+        list(middleware(environ, lambda *_: lambda _: None))
+        del body, environ
+        assert gone() is None
+    finally:
+        gc.enable()
+    assert held
+
+
+@pytest.mark.parametrize("headers", [tuple(TEXT), [list(pair) for pair in TEXT]], ids=["tuple", "lists"])
+def test_headers_that_are_no_list_of_tuples(headers: Any) -> None:
+    """An application that gives its headers in another form than PEP 3333 wants gets its cookie all the same."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        get_session(environ)["a"] = 1
+        start_response("200 OK", headers)
+        return [b"ok"]
+
+    answer = Client(bare(app)).get()
+    assert (answer.status, answer.text) == (200, "ok")
     assert answer.set_cookie is not None

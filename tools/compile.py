@@ -59,6 +59,7 @@ MODULES = [
     "memcached/store",
     "memcached/transport",
     "memcached/wire",
+    "packing",
     "record",
     "response",
     "serving",

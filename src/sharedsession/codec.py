@@ -21,6 +21,7 @@ from . import cipher
 from .cipher import Cipher
 from .ids import derive_keys
 from .mac import SIZE, Authenticator
+from .packing import packed
 from .record import Entry, Record, State
 
 FORMAT: Final = 1
@@ -38,8 +39,6 @@ _ENTRIES: Final = 3
 _STATE: Final = 5
 #: Makes one of a tuple at half of what its class takes.
 _new: Final = tuple.__new__
-#: One for all threads: a record holds nothing that calls anybody's code, so one is packed before another's turn.
-_PACKER: Final = msgpack.Packer(unicode_errors="surrogatepass")
 _ENCRYPTED: Final = 2
 
 
@@ -143,8 +142,7 @@ def _check_header(key: str, value: bytes) -> Unreadable | None:
 
 def _pack(record: Record) -> bytes:
     # The order of Record's fields is the format: a change of either is a new FORMAT.
-    body: bytes = _PACKER.pack(record)
-    return body
+    return packed(record)
 
 
 def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
@@ -155,9 +153,9 @@ def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
 def _unpack(body: bytes) -> Record | None:
     try:
         fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
-        packed: dict[str, tuple[Any, ...]] = fields[_ENTRIES]
+        stored: dict[str, tuple[Any, ...]] = fields[_ENTRIES]
         entries: dict[str, Entry] = {}
-        for name, each in packed.items():
+        for name, each in stored.items():
             if len(each) != _ENTRY_FIELDS:
                 return None
             entries[name] = _new(Entry, each)

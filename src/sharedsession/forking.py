@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import weakref
+from collections.abc import Callable
 from typing import Protocol
 
 
@@ -24,19 +25,19 @@ def renew_after_fork(instance: Renewable) -> None:
 
 
 class Renewer:
-    """Has an instance renewed that keeps this, and cannot itself be referred to weakly, as of a compiled class.
+    """Calls a function in every child forked while this is kept: for what cannot itself be referred to weakly.
 
     Args:
-        instance: what is to be renewed.
+        renew: the function. One that holds what keeps this makes a cycle, which only the collector ends.
     """
 
-    def __init__(self, instance: Renewable) -> None:
-        self._instance = instance
+    def __init__(self, renew: Callable[[], None]) -> None:
+        self._renew = renew
         renew_after_fork(self)
 
     def renew(self) -> None:
-        """Renew the instance."""
-        self._instance.renew()
+        """Call the function."""
+        self._renew()
 
 
 def _renew_all() -> None:

@@ -37,7 +37,7 @@ class Lines:
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
         self._guard = threading.Lock()
-        self._renewer = Renewer(self)
+        self._renewer = Renewer(self.renew)
 
     def __len__(self) -> int:
         return len(self._lines)

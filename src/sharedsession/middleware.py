@@ -57,11 +57,11 @@ class SessionMiddleware(Diagnostics):
     def serve_with(self, parts: Parts) -> None:
         """Serve the next requests with these parts in place of those so far; requests under way keep theirs."""
         self._parts = parts
-        self._serving = Serving(self._app, self, parts.policy, parts.config)
+        self._serving = Serving(self, parts.policy, parts.config)
 
     def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         """Serve one request."""
-        return self._serving.serve(environ, start_response)
+        return self._serving.serve(self._app, environ, start_response)
 
     @property
     def parts(self) -> Parts:
@@ -108,7 +108,7 @@ def encode_url(environ: dict[str, Any], url: str) -> str:
     Relative, empty, query-only and fragment-only URLs keep the session; an id in the URL is replaced.
     """
     exchange = environ.get(EXCHANGE_KEY)
-    return url if exchange is None else str(exchange.encode_url(url))
+    return str(url) if exchange is None else str(exchange.encode_url(str(url)))
 
 
 def encode_redirect_url(environ: dict[str, Any], url: str) -> str:

@@ -74,14 +74,15 @@ class Response:
             return body
         return _Body(self, body)
 
-    def start(self, status: str, headers: Headers, exc_info: ExcInfo | None = None, /) -> Write:
+    def start(self, status: str, headers: Any, exc_info: ExcInfo | None = None, /) -> Write:
         """Take the application's status and headers (start_response of PEP 3333)."""
         if self._left:
             # The headers have left: the server raises the exception, or complains that none is given.
             return self._server_start(status, headers, exc_info)
         if self._started is not None and exc_info is None:
             raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
-        self._started = (status, list(headers), exc_info)
+        # PEP 3333 wants a list of tuples; whoever gives others is served all the same.
+        self._started = (status, list(map(tuple, headers)), exc_info)
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:
@@ -97,7 +98,7 @@ class Response:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         status, headers, exc_info = self._started
         try:
-            self._exchange.commit(status.startswith("5"), headers)
+            self._exchange.commit(int(status[:3]) >= 500, headers)
         except REFUSALS as error:
             self.refuse(error)
             return

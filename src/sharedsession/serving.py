@@ -27,34 +27,32 @@ IGNORED_KEY: Final = "sharedsession.ignored"
 
 
 class Serving:
-    """One application, served with one set of options.
+    """Serves requests with one set of options.
 
     Args:
-        app: the application.
         owner: the middleware, which stands in environ for its cookie's name.
         policy: what decides about every exchange.
         config: the options.
     """
 
-    def __init__(self, app: WSGIApplication, owner: object, policy: Policy, config: SessionConfig) -> None:
-        self._app = app
+    def __init__(self, owner: object, policy: Policy, config: SessionConfig) -> None:
         self._owner = owner
         self._policy = policy
         self._name = config.cookie.name
         self._one_process = config.nodes is None
         self._rewrites = policy.tracking.rewrites
 
-    def serve(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
+    def serve(self, app: WSGIApplication, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request by the application."""
         if self._policy.ignore_paths and self._ignores(environ):
-            return self._app(environ, start_response)
+            return app(environ, start_response)
         if self._one_process:
             refuse_several_processes(environ)
         exchange = Exchange(self._policy, environ)
         self._publish(environ, exchange)
         if self._rewrites:
-            return Rewriting(exchange, environ, start_response).run(self._app, Response)
-        return Response(exchange, environ, start_response).run(self._app)
+            return Rewriting(exchange, environ, start_response).run(app, Response)
+        return Response(exchange, environ, start_response).run(app)
 
     def _ignores(self, environ: dict[str, Any]) -> bool:
         """Say whether there is no session under this path; one of an outer middleware is out of sight there too."""

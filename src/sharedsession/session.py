@@ -88,9 +88,6 @@ class Session(MutableMapping[str, Any]):
         StoreUnavailableError: memcached is away; with `on_unavailable="empty"` only writes raise.
     """
 
-    # Few requests do more with it than to have it.
-    __slots__ = ("__weakref__", "_life")
-
     def __init__(self, life: Life) -> None:
         self._life = life
 

@@ -28,7 +28,7 @@ class Stats:
         self._counts: Counter[str] = Counter()
         self._clock = clock
         self._last: dict[str, float] = {}
-        self._renewer = Renewer(self)
+        self._renewer = Renewer(self.renew)
 
     def renew(self) -> None:
         """Count from 0 in a forked child, with a lock that nobody holds."""

@@ -16,6 +16,8 @@ from zoneinfo import ZoneInfo
 import msgpack
 from markupsafe import Markup
 
+from .packing import packed
+
 #: Types whose values cannot change in place: what was read need not be encoded again at commit.
 IMMUTABLE = frozenset(
     [type(None), bool, int, float, str, bytes, datetime, date, time, timedelta, UUID, Decimal, Markup]
@@ -110,8 +112,7 @@ class ValueCodec:
         """
         try:
             if type(value) in _DIRECT:
-                packed: bytes = _PACKER.pack(value)
-                return packed
+                return packed(value)
         except OverflowError:
             pass  # an int beyond 64 bits is a type of ours
         try:
@@ -143,8 +144,8 @@ class _Encoder:
         self._depth = 0
 
     def pack(self, value: object) -> bytes:
-        packed: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
-        return packed
+        whole: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
+        return whole
 
     def _to_ext(self, value: Any) -> Any:
         """Encode what msgpack itself does not know (msgpack calls this, for dict keys too)."""
@@ -216,10 +217,6 @@ class _Decoder:
         if code == _REGISTERED and plain[0] in self._by_name:
             return self._by_name[plain[0]].decode(plain[1])
         raise UnknownTypeError(f"type {plain[0] if code == _REGISTERED else code!r} is not registered here")
-
-
-#: One for all threads: what is packed here calls no code of anybody's in between, so it is done before another's turn.
-_PACKER = msgpack.Packer(unicode_errors="surrogatepass")
 
 
 _ADVICE = "store plain values, or register the type with register_type()"

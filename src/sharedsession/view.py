@@ -71,20 +71,19 @@ class RequestView(Request):
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
 
         Args:
-            ends: nothing of the application runs any more, and what was there at entry suffices for whoever may look
-                after it; else all texts are kept: headers, addresses and whatever else is said of the request.
+            ends: nothing of the application runs any more, and its cookies suffice for whoever may look after it; else
+                all texts are kept: headers, addresses and whatever else is said of the request.
         """
         environ = self._environ
-        slide = environ.get(SLIDE_KEY)
         if ends:
-            kept = self._entered
+            kept: Environ = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", ""), SLIDE_KEY: environ.get(SLIDE_KEY)}
+            self._entered = kept
         else:
             self._origin = self._came_in
             # Exactly str: PEP 3333 allows no subclass.
             kept = {name: value for name, value in environ.items() if type(value) is str}
+            kept[SLIDE_KEY] = environ.get(SLIDE_KEY)
             self._entered = {"QUERY_STRING": self.query}
-        if slide is not None:
-            kept[SLIDE_KEY] = slide
         self._environ = kept
 
     @property

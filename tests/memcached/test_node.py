@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from scripted import Dialog, Script, ScriptedServer, answering
-from servers import Memcached, connections, free_port
+from servers import SOURCE, Memcached, connections, free_port
 
 from sharedsession.memcached import connection as connection_module
 from sharedsession.memcached import node as node_module
@@ -455,6 +455,29 @@ def test_a_hung_server_is_not_asked_twice(connect: Connect, memcached: Memcached
     memcached.resume()
     assert isinstance(answers[0], Failed)
     assert took < 1.9 * TIMEOUT
+
+
+DROPPED = """
+import gc, sys
+from sharedsession.memcached.commands import Get
+from sharedsession.memcached.transport import MemcachedTransport
+from sharedsession.nodelist import NodeConfig
+
+gc.disable()
+transport = MemcachedTransport([NodeConfig("n1", ("127.0.0.1", int(sys.argv[1])))], 5, 5)
+transport.ask([("n1", Get("k", None))])
+sock = transport._nodes["n1"]._idle[0]._wire.sock
+del transport
+print(sock.fileno())
+"""
+
+
+def test_a_transport_that_is_dropped_closes_its_connections(memcached: Memcached) -> None:
+    """Idle connections end as soon as nobody has the transport, without waiting for the collector."""
+    # In a process of its own: here the tests keep every node.
+    command = [sys.executable, "-c", DROPPED, str(memcached.port)]
+    ran = subprocess.run(command, capture_output=True, text=True, cwd=SOURCE, check=True, timeout=60)
+    assert ran.stdout == "-1\n"
 
 
 def test_all_idle_connections_are_dropped_when_one_was_closed(connect: Connect, memcached: Memcached) -> None:

@@ -127,3 +127,15 @@ def test_another_name() -> None:
         parameter="sid",
     )
     assert Walker(app).follow(f"/;sid={ID}").text == f"/page;jsessionid=x;sid={ID}"
+
+
+def test_a_url_that_is_made_when_it_is_read() -> None:
+    """A lazy object (such as Django's reverse_lazy) is taken for the text that it stands for."""
+
+    class Lazy:
+        def __str__(self) -> str:
+            return "/cart"
+
+    assert encode_url({}, Lazy()) == "/cart"  # type: ignore[arg-type]
+    walker = Walker(site({"*": lambda environ, session: encode_url(environ, Lazy())}))  # type: ignore[arg-type]
+    assert walker.follow("/page").text == "/cart"

@@ -176,7 +176,7 @@ def get_session(request: HttpRequest) -> SessionStore:
 def encode_url(request: HttpRequest, url: str) -> str:
     """Return a URL of the site with the session id, for a client without cookies; see `sharedsession.encode_url`."""
     exchange = _exchange(request)
-    return url if exchange is None else exchange.encode_url(url)
+    return str(url) if exchange is None else exchange.encode_url(str(url))
 
 
 def hidden_field(request: HttpRequest) -> SafeString:

@@ -7,6 +7,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Iterable
+from functools import partial
 from itertools import count
 
 from ..forking import Renewer
@@ -47,7 +48,8 @@ class Node:
         self.late: deque[tuple[Flight, float]] = deque()
         self._last_late = -LATE_MEMORY
         self._retired = False
-        self._renewer = Renewer(self)
+        # Two processes on one socket would get each other's replies: a child closes its descriptors, no more than that.
+        self._renewer = Renewer(partial(_close_both, self._idle, self.late))
         weakref.finalize(self._renewer, _close_all, self._idle)
 
     def idle_one(self) -> Connection | None:
@@ -146,26 +148,16 @@ class Node:
 
     def give_up(self) -> None:
         """Wait for no late answer any more."""
-        while True:
-            try:
-                flight, _ = self.late.popleft()
-            except IndexError:
-                return
-            flight.connection.close()
+        _give_up(self.late)
 
     def close(self) -> None:
         """Close the idle connections, and those that wait."""
-        _close_all(self._idle)
-        self.give_up()
+        _close_both(self._idle, self.late)
 
     def retire(self) -> None:
         """Close what is idle, and from now on every connection that becomes so: requests under way end theirs."""
         self._retired = True
         self.close()
-
-    def renew(self) -> None:
-        """Drop connections inherited by a fork: two processes on one socket would get each other's replies."""
-        self.close()  # closes the child's descriptors; the parent's connections stay open
 
 
 class Flight:
@@ -193,6 +185,20 @@ def _close_all(idle: deque[Connection]) -> None:
             idle.pop().close()
         except IndexError:
             return
+
+
+def _give_up(late: deque[tuple[Flight, float]]) -> None:
+    while True:
+        try:
+            flight, _ = late.popleft()
+        except IndexError:
+            return
+        flight.connection.close()
+
+
+def _close_both(idle: deque[Connection], late: deque[tuple[Flight, float]]) -> None:
+    _close_all(idle)
+    _give_up(late)
 
 
 def _addresses(address: tuple[str, int] | str) -> Iterable[tuple[str, int] | str]:
