@@ -253,7 +253,8 @@ class SessionLock:
         Raises:
             StoreError: it did not reach the store.
         """
-        found = self._store.find(self._key)
+        # Given up since the keeper looked: nothing more is asked, least of all by a process that has an old node list.
+        found = self._store.find(self._key) if self.held else None
         if isinstance(found, Loaded) and self.held and self._owns(found.record):
             self._attempts().decide(found, self._sign(), remembered=False)
 

@@ -113,9 +113,11 @@ def repaired_before_compared() -> AbstractContextManager[None]:
     def broken(self: Store, found: Copies, asked: int | None, *, touched: bool, mends: bool) -> object:
         first: list[Record] = []
 
-        def remember(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = None) -> Record:
+        def remember(
+            cluster: Cluster, copies: Copies, record: Record, on_read: Callable[[Record], None], ttl: int | None = None
+        ) -> Record:
             first.extend(copy.record for copy in list(copies._records.values())[:1])
-            return settle.repair(cluster, copies, record, ttl)
+            return settle.repair(cluster, copies, record, on_read, ttl)
 
         with mock.patch.object(store, "repair", remember):
             outcome = load(self, found, asked, touched=touched, mends=mends)

@@ -275,9 +275,10 @@ class Copies:
         """Return the record with all that the copies are known to hold: only that may be written with their tokens."""
         return reduce(merge, (copy.record for copy in self._records.values()), record)
 
-    def merged_with(self, node: str, record: Record) -> Record:
-        """Return the record with what one node is known to hold."""
-        return merge(record, self._records[node].record) if node in self._records else record
+    def held(self, node: str) -> Record | None:
+        """Return what one node is known to hold."""
+        copy = self._records.get(node)
+        return None if copy is None else copy.record
 
     def write_one(self, node: str, record: Record) -> Answer:
         """Store `record` on one copy, once: the compare-and-swap that decides a transaction or a move.

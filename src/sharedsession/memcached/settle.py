@@ -60,10 +60,13 @@ def settle(
     return settlement.run(base, list(nodes) or copies.current(), set(taken))
 
 
-def repair(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = None) -> Record:
+def repair(
+    cluster: Cluster, copies: Copies, record: Record, on_read: Callable[[Record], None], ttl: int | None = None
+) -> Record:
     """Bring missing, differing and outdated copies up to `record`; return it with what was met on the way.
 
     They live `ttl` seconds, where the read that found them does not prolong the session; None: as long as any.
+    `on_read` is called with each record that a copy was found to hold instead of the one expected.
 
     What still differs after a few rounds, because others are writing, is left to the next reader.
     """
@@ -81,7 +84,9 @@ def repair(cluster: Cluster, copies: Copies, record: Record, ttl: int | None = N
             record = target
         elif not conflicts:
             break
-        record = reduce(merge, copies.reread(conflicts), record)
+        for found in copies.reread(conflicts):
+            on_read(found)
+            record = merge(record, found)
     return record
 
 
@@ -180,7 +185,11 @@ class _Settlement:
             if node is None:
                 break
             self._pending.append(node)
-            base = self._copies.merged_with(node, base)
+            held = self._copies.held(node)
+            if held is not None:
+                base = merge(base, held)
+                if self._on_read is not None:
+                    self._on_read(held)
         return base
 
     def _entrusted(self, record: Record) -> Record:

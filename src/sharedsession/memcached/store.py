@@ -7,7 +7,7 @@ only infrastructure faults raise.
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
 from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
@@ -91,7 +91,8 @@ class Store:
         if record.state is State.MOVED:
             self.rescue(copies.live(), record)
         if mends or record.state or not all(map(copies.readable, copies.current())):
-            return repair(self.cluster, copies, record, max(copies.remaining, 1) if keeps else None)
+            ttl = max(copies.remaining, 1) if keeps else None
+            return repair(self.cluster, copies, record, self.rescuing(record), ttl)
         return record
 
     def look(self, key: str) -> Loaded | Absent:
@@ -137,11 +138,29 @@ class Store:
 
         It was written by one who could not reach the copies that had the mark already.
         """
-        if left is None or is_void(left, mark):
+        if left is None or left.state or is_void(left, mark):
             return
         target = self.find(mark.moved_to)
         if isinstance(target, Loaded):
             self.carry(left, target, lambda base: base)
+
+    def rescuing(self, known: Record) -> Callable[[Record], None]:
+        """Return what is to be called with each record that a copy is found to hold while others are brought to one.
+
+        Where one holds the mark "moved", what others hold is carried over before the mark covers it: the mover may not
+        have seen it yet, and whoever wrote it may have got its answer.
+
+        Args:
+            known: what was read before.
+        """
+        left, marks = [known], [known] if known.state is State.MOVED else []
+
+        def on_read(found: Record) -> None:
+            (marks if found.state is State.MOVED else left).append(found)
+            while marks and left:
+                self.rescue(left.pop(), marks[0])
+
+        return on_read
 
     def create(self, key: str, changes: Changes, interval: int) -> Loaded:
         """Store a new session; nobody can have used its key before.
@@ -187,7 +206,8 @@ class Store:
         fresh = self.fresh(loaded, stale=stale)
         if isinstance(fresh, Absent):
             return self.follow(fresh, changes, stamp)
-        record = settle(self.cluster, fresh.copies, fresh.record, self._noticing(loaded.record, changes, stamp))
+        change = self._noticing(loaded.record, changes, stamp)
+        record = settle(self.cluster, fresh.copies, fresh.record, change, on_read=self.rescuing(fresh.record))
         if record.state:
             return self.follow(self.absent(record), changes, stamp)
         return Loaded(record, fresh.copies, self.cluster.clock())
@@ -238,7 +258,8 @@ class Store:
         Raises:
             StoreUnavailableError: fewer copies than required have it.
         """
-        return settle(self.cluster, loaded.copies, record, lambda base: base, taken=taken)
+        rescue = self.rescuing(record)
+        return settle(self.cluster, loaded.copies, record, lambda base: base, taken=taken, on_read=rescue)
 
     def pause(self, attempt: int) -> None:
         """Wait a little before trying again."""

@@ -138,10 +138,11 @@ def _spread(store: Store, cluster: Cluster, key: str, left: Record, remaining: i
     record = left if standing is None else merge(standing, left)
     if record.state is State.MOVED:
         for other in (copies.live(), left):
-            store.rescue(None if other is None or other.state else other, record)
+            store.rescue(other, record)
     shorter = copies.remaining
     # The life that it has left; a mark gets its whole life anew, as from any reader: it must outlive what it covers.
-    record = repair(cluster, copies, record, None if record.state else max(remaining, shorter, 1))
+    ttl = None if record.state else max(remaining, shorter, 1)
+    record = repair(cluster, copies, record, store.rescuing(record), ttl)
     current = copies.current()
     if len(current) < min(cluster.copies, len(cluster.ring.nodes_for(key))):
         raise StoreUnavailableError("there are too few nodes for all copies", copies.causes())
