@@ -169,7 +169,7 @@ def test_the_dialogue_knows_nothing_of_storage(name: str) -> None:
 
 def test_the_session_knows_neither_store_nor_http() -> None:
     """What the application holds is a mapping with a life cycle; the rest is behind its Life."""
-    assert reached_from("session") <= {"attributes", "dialogue", "record", "values", "compression"}
+    assert reached_from("session") <= {"attributes", "dialogue", "record", "packing", "values", "compression"}
 
 
 @pytest.mark.parametrize("name", FLOORS[3])
