@@ -13,7 +13,7 @@ import pytest
 from .faults import FAULTS
 from .history import THEMES, History, Verdict
 
-HISTORIES = int(os.environ.get("SIMULATION_HISTORIES", "2000"))
+HISTORIES = int(os.environ.get("SIMULATION_HISTORIES", "1000"))
 FIRST_SEED = int(os.environ.get("SIMULATION_SEED", "0"))
 #: Histories in one test.
 PART = 100
