@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from sharedsession.forking import renew_after_fork
 from sharedsession.lines import Lines, Turn
 
 #: Seconds that anything may take on a machine that is busy.
@@ -142,6 +143,27 @@ def test_an_error_lets_the_next_one_go() -> None:
 def test_a_forked_child_waits_for_nobody() -> None:
     """What another thread of the parent was in the middle of is nothing to the child."""
     lines = Lines()
+    with ThreadPoolExecutor(1) as pool:
+        leave = occupied(lines, pool)
+        child = os.fork()
+        if child == 0:
+            with lines.turn("k", lambda _: 0.1) as turn:
+                os._exit(turn is not Turn.AT_ONCE)
+        assert os.waitpid(child, 0)[1] == 0
+        leave()
+
+
+def test_one_that_fails_keeps_no_other_from_starting_afresh() -> None:
+    """Where one thing cannot be renewed in a forked child, the others are all the same."""
+
+    class Broken:
+        def renew(self) -> None:
+            raise LookupError
+
+    broken = [Broken() for _ in range(20)]
+    lines = Lines()
+    for each in broken:
+        renew_after_fork(each)
     with ThreadPoolExecutor(1) as pool:
         leave = occupied(lines, pool)
         child = os.fork()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import weakref
 from collections.abc import Callable
@@ -42,7 +43,10 @@ class Renewer:
 
 def _renew_all() -> None:
     for instance in list(_instances):
-        instance.renew()
+        try:
+            instance.renew()
+        except Exception:  # whatever it was, the others must not go on with what they inherited
+            logging.getLogger("sharedsession").exception("cannot start afresh in a forked child")
 
 
 os.register_at_fork(after_in_child=_renew_all)
