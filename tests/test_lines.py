@@ -140,17 +140,23 @@ def test_an_error_lets_the_next_one_go() -> None:
     assert len(lines) == 0
 
 
-def test_a_forked_child_waits_for_nobody() -> None:
-    """What another thread of the parent was in the middle of is nothing to the child."""
-    lines = Lines()
+def goes_at_once_in_a_child(lines: Lines) -> bool:
+    """Say whether a child that is forked while a thread is at the head of a line does not wait for that."""
     with ThreadPoolExecutor(1) as pool:
         leave = occupied(lines, pool)
         child = os.fork()
         if child == 0:
             with lines.turn("k", lambda _: 0.1) as turn:
                 os._exit(turn is not Turn.AT_ONCE)
-        assert os.waitpid(child, 0)[1] == 0
+        status = os.waitpid(child, 0)[1]
         leave()
+    return status == 0
+
+
+def test_a_forked_child_waits_for_nobody() -> None:
+    """What another thread of the parent was in the middle of is nothing to the child."""
+    lines = Lines()
+    assert goes_at_once_in_a_child(lines)
 
 
 def test_one_that_fails_keeps_no_other_from_starting_afresh() -> None:
@@ -164,11 +170,4 @@ def test_one_that_fails_keeps_no_other_from_starting_afresh() -> None:
     lines = Lines()
     for each in broken:
         renew_after_fork(each)
-    with ThreadPoolExecutor(1) as pool:
-        leave = occupied(lines, pool)
-        child = os.fork()
-        if child == 0:
-            with lines.turn("k", lambda _: 0.1) as turn:
-                os._exit(turn is not Turn.AT_ONCE)
-        assert os.waitpid(child, 0)[1] == 0
-        leave()
+    assert goes_at_once_in_a_child(lines)
