@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from webclient import SECRET, Client, checked, page, pages, put, show
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -175,6 +177,19 @@ def test_name_with_pattern_characters(name: str) -> None:
     assert cookie.startswith(f"{name}=")
     assert Client(app).get("/show", cookie=cookie).text == "{'a': 1}"
     assert Client(app).get("/show", cookie=cookie.replace(name, "aXb")).text == "{}"
+
+
+@given(st.lists(st.sampled_from(["SID", "=", ";", "; ", " ", "\t", '"', "x", "SID=", "SID=1", "XSID=2", "SID2=3"])))
+def test_every_cookie_of_the_name_is_found(pieces: list[str]) -> None:
+    """The ids are the values of all cookies of our name, in order, whatever stands around them (RFC 6265 4.2.1)."""
+    header = "".join(pieces)
+    expected = []
+    for pair in header.split(";"):
+        name, equals, value = pair.partition("=")
+        if equals and name.strip(" \t") == "SID":
+            expected.append(value.strip(' \t"'))
+    view = RequestView({"HTTP_COOKIE": header}, 0)
+    assert [each.text for each in CookieTracking(CookieConfig(name="SID")).resolve(view)] == expected
 
 
 def test_the_cookie_expires_as_long_after_its_age_began() -> None:

@@ -72,8 +72,10 @@ def test_a_new_id_is_read_back_as_itself(route: str) -> None:
     """What the client returns unchanged is the same session id, and needs no new text."""
     ids = factory(route=route)
     made = ids.new()
-    assert parsed(ids, made.text) == made
+    seen = parsed(ids, made.text)
+    assert (seen.text, seen.token, seen.key, seen.route) == (made.text, made.token, made.key, route)
     assert not made.outdated
+    assert not seen.outdated
 
 
 @given(routes, routes)

@@ -10,11 +10,14 @@ from typing import Any, Final, Literal, NamedTuple
 Source = Literal["cookie", "url", "form"]
 
 
-class Requested(NamedTuple):
+class Requested:
     """An id as the client sent it: not yet verified."""
 
-    text: str
-    source: Source
+    __slots__ = ("source", "text")
+
+    def __init__(self, text: str, source: Source) -> None:
+        self.text: str = text
+        self.source: Source = source
 
     def __repr__(self) -> str:
         """Never show the id."""

@@ -12,32 +12,37 @@ import hmac
 import re
 import secrets
 from enum import Enum
-from typing import Final, NamedTuple
+from typing import Final
 
 from itsdangerous import Signer
 
 from .mac import Authenticator
 
-_ID: Final = re.compile(r"([0-9a-f]{32})([0-9a-f]{32})(?:\.([A-Za-z0-9_]{1,32}))?", re.ASCII)
+#: What stands before the route.
+_SIGNED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
+#: The route, with its dot.
+_SUFFIX: Final = re.compile(r"(?:\.[A-Za-z0-9_]{1,32})?", re.ASCII)
 
 
-#: Makes a named tuple at half of what its class takes.
-_new: Final = tuple.__new__
+class SessionId:
+    """A well-signed session id.
 
+    Args:
+        token: the 128 random bits, as 32 hex digits.
+        mac: their MAC of 128 bits, as 32 hex digits.
+        route: name of the application node that issued it; "" for none.
+        key: key of the record in memcached: holds nothing from which the id could be had.
+        outdated: the MAC is a former key's: re-issue the id under the present one.
+    """
 
-class SessionId(NamedTuple):
-    """A well-signed session id."""
+    __slots__ = ("key", "mac", "outdated", "route", "token")
 
-    #: The 128 random bits, as 32 hex digits.
-    token: str
-    #: Their MAC of 128 bits, as 32 hex digits.
-    mac: str
-    #: Name of the application node that issued it; "" for none.
-    route: str
-    #: Key of the record in memcached: holds nothing from which the id could be had.
-    key: str
-    #: The MAC is a former key's: re-issue the id under the present one.
-    outdated: bool = False
+    def __init__(self, token: str, mac: str, route: str, key: str, *, outdated: bool = False) -> None:
+        self.token: str = token
+        self.mac: str = mac
+        self.route: str = route
+        self.key: str = key
+        self.outdated: bool = outdated
 
     @property
     def text(self) -> str:
@@ -71,6 +76,8 @@ class IdFactory:
         self._naming = derive_keys(keys, "sharedsession.principal.v1", key_prefix)
         self._prefix = key_prefix
         self.route = route
+        # How the ids made here end.
+        self._suffix = f".{route}" if route else ""
 
     def new(self) -> SessionId:
         """Return an id nobody had before (128 bits of the operating system's randomness)."""
@@ -78,7 +85,10 @@ class IdFactory:
 
     def reissue(self, token: str) -> SessionId:
         """Return the id of the same session under the present key and this node's route."""
-        return SessionId(token, _mac(self._macs[0], token), self.route, self.storage_key(token))
+        return self._made(token, outdated=False)
+
+    def _made(self, token: str, *, outdated: bool) -> SessionId:
+        return SessionId(token, _mac(self._macs[0], token), self.route, self.storage_key(token), outdated=outdated)
 
     def adopted(self, signed: str) -> tuple[SessionId, ...]:
         """Return the ids that a session taken over from another library's cookie may have: always the same ones.
@@ -89,7 +99,7 @@ class IdFactory:
         Args:
             signed: what that library signed.
         """
-        return tuple(self.reissue(_mac(each, signed))._replace(outdated=True) for each in self._adopting)
+        return tuple(self._made(_mac(each, signed), outdated=True) for each in self._adopting)
 
     def mark_key(self, token: str) -> str:
         """Return the key of the mark that a session with this token was taken over; no id can lead there."""
@@ -110,14 +120,14 @@ class IdFactory:
 
     def parse(self, text: str) -> SessionId | BadId:
         """Return the id that `text` is, or why it is none. Costs one MAC a key and no trip to memcached."""
-        match = _ID.fullmatch(text)
-        if match is None:
+        token, mac, suffix = text[:32], text[32:64], text[64:]
+        if not text.isascii() or len(mac) < 32 or (suffix != self._suffix and _SUFFIX.fullmatch(suffix) is None):
             return BadId.MALFORMED
-        token, mac, route = match.groups("")
         for place, authenticator in enumerate(self._macs):
+            # No form is asked of what was signed here.
             if hmac.compare_digest(_mac(authenticator, token), mac):
-                return _new(SessionId, (token, mac, route, self.storage_key(token), place > 0))
-        return BadId.FORGED
+                return SessionId(token, mac, suffix[1:], self.storage_key(token), outdated=place > 0)
+        return BadId.FORGED if _SIGNED.fullmatch(text[:64]) else BadId.MALFORMED
 
     def storage_key(self, token: str) -> str:
         """Return prefix + SHA-256 of the random part: of fixed length, free of anything the client chose."""

@@ -165,12 +165,12 @@ class Manager:
     def verify(self, requested: Sequence[Requested]) -> list[tuple[SessionId, Source]]:
         """Return the well-signed ids among those the client showed, at most `MOST_IDS` of a kind, each once."""
         verified: list[tuple[SessionId, Source]] = []
-        for text, source in requested:
-            parsed = self.ids.parse(text)
+        for each in requested:
+            parsed = self.ids.parse(each.text)
             if isinstance(parsed, BadId):
                 self.refuse(parsed.value)
-            elif not verified or _is_another(parsed, source, verified):
-                verified.append((parsed, source))
+            elif not verified or _is_another(parsed, each.source, verified):
+                verified.append((parsed, each.source))
         return verified
 
     def adopt(self, former: FormerSession, *, slide: bool) -> tuple[SessionId, Loaded] | Absent:

@@ -144,32 +144,34 @@ class Replies:
         whole = self._ask(command, Wire(stream, ending, _RECEIVE))
         huge = _HUGE.match(stream)
         if huge and isinstance(command, Get) and (len(huge[1]) > 18 or int(huge[1]) > protocol.LARGEST_VALUE):
-            assert whole == ["ProtocolError"], "waits for a value that no memory holds"
+            assert whole == [("ProtocolError",)], "waits for a value that no memory holds"
         if not any(len(line) > _LONGEST_LINE for line in stream.split(b"\r\n")):
             pieces = self._ask(command, Wire(stream, ending, piece))
             # In one piece, what follows the reply is seen at once and the connection given up; in small ones later.
             assert pieces[: len(whole)] == whole[: len(pieces)], (whole, pieces)
-        return tuple(self._short(answer) for answer in whole)
+        return tuple(answer[0] for answer in whole)
 
-    def _ask(self, command: Command, wire: Wire) -> list[Answer | str]:
-        answers: list[Answer | str] = []
+    def _ask(self, command: Command, wire: Wire) -> list[tuple[object, ...]]:
+        answers: list[tuple[object, ...]] = []
         connection = _connection(wire)
         try:
             with mock.patch.object(module, "time", wire), mock.patch.object(protocol, "time", wire):
                 self._converse(connection, command, wire, answers)
         except FAULTS as error:
-            answers.append(type(error).__name__)
+            answers.append((type(error).__name__,))
         return answers
 
-    def _converse(self, connection: Connection, command: Command, wire: Wire, answers: list[Answer | str]) -> None:
+    def _converse(
+        self, connection: Connection, command: Command, wire: Wire, answers: list[tuple[object, ...]]
+    ) -> None:
         for number in (1, 2, 3):
             if isinstance(command, Put) and not connection.fits(command, _Until()):
-                answers.append("does not fit")
+                answers.append(("does not fit",))
                 return
             connection.send(command, _DEADLINE)
             answer = connection.receive(command, _DEADLINE, 1)
             self._check(answer, command, number, wire.sent)
-            answers.append(answer)
+            answers.append(_told(answer))
             if not connection.reusable():
                 return
 
@@ -186,9 +188,12 @@ class Replies:
         elif isinstance(answer, Stored) and isinstance(command, Put):
             assert re.search(rb"HD\b(?:(?!\r\n).)*\bO%d\b" % number, stream, re.DOTALL), "stored, which nobody said"
 
-    @staticmethod
-    def _short(answer: Answer | str) -> str:
-        return answer if isinstance(answer, str) else type(answer).__name__
+
+def _told(answer: Answer) -> tuple[object, ...]:
+    """Return an answer as what can be compared."""
+    if isinstance(answer, Found):
+        return "Found", answer.value, answer.token.cas, answer.remaining
+    return ("Stored", answer.token.cas) if isinstance(answer, Stored) else (type(answer).__name__, *answer)
 
 
 def replies() -> Target:

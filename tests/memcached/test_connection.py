@@ -8,9 +8,12 @@ from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from scripted import Dialog, Script, ScriptedServer, answering
 from servers import Memcached
 
+from sharedsession.memcached import protocol
 from sharedsession.memcached.commands import (
     Answer,
     Command,
@@ -155,7 +158,39 @@ def test_replies_are_told_apart(
 def test_found_carries_value_token_and_remaining_life(serve: Serve, connect: Connect) -> None:
     """A reply of several lines, flags in any order, is read whole."""
     found = one(connect(serve(answering(b"VA 6 O1 t33 c12\r\na\r\nEN\r\r\n"))), Get("k", 9))
-    assert found == Found(b"a\r\nEN\r", Token(12, 1), 33)
+    assert isinstance(found, Found)
+    assert (found.value, found.token.cas, found.token.connection, found.remaining) == (b"a\r\nEN\r", 12, 1, 33)
+
+
+_WORDS = ["VA", "HD", "EN", "0", "3", "03", "c12", "c", "t-1", "t33", "O1", "O2", "x", "", "1_0"]
+
+
+@given(
+    command=st.sampled_from([Get("k", 9), PUT, Touch("k", 9)]),
+    words=st.lists(st.sampled_from(_WORDS), max_size=6)
+    | st.sampled_from([["VA", "3", "c12", "t33", "O1"], ["VA", "0", "c12", "t-1", "O1"], ["HD", "c12", "O1"]]),
+    rest=st.sampled_from([b"", b"abc\r\n", b"abc", b"\r\n", b"ab\r\n", b"a\r\n\r\n", b"abc\r\nEN O1\r\n"]),
+)
+def test_the_short_way_says_what_the_long_way_says(command: Command, words: list[str], rest: bytes) -> None:
+    """A reply that is taken for a usual one is whole, ends there, echoes the opaque and says just that."""
+    head = " ".join(words).encode()
+    with suppress(ValueError):  # the connection is given up, as by the long way
+        found = protocol.usual(command, "O1", head + b"\r\n" + rest, 5)
+        if found is None:
+            return
+        status, *flags = head.split(b" ")
+        value = rest[:-2] if status == b"VA" else b""
+        assert rest == (value + b"\r\n" if status == b"VA" else b"")
+        assert status != b"VA" or protocol.size(flags) == len(value)
+        assert b"O1" in flags
+        assert told(found) == told(protocol.answer(command, status, flags, value, 5))
+
+
+def told(answer: Answer) -> tuple[object, ...]:
+    """Return what an answer holds, to be compared."""
+    assert isinstance(answer, Found | Stored)
+    token = answer.token.cas, answer.token.connection
+    return (answer.value, answer.remaining, token) if isinstance(answer, Found) else (token,)
 
 
 def test_a_connection_is_not_used_after_a_server_error(serve: Serve, connect: Connect) -> None:

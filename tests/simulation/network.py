@@ -244,9 +244,9 @@ class SimConnection:
 
 
 def _numbered(answer: Answer, newest: int) -> Answer:
-    if isinstance(answer, Found | Stored):
-        return answer._replace(token=answer.token._replace(connection=newest))
-    return answer
+    if isinstance(answer, Found):
+        return Found(answer.value, Token(answer.token.cas, newest), answer.remaining)
+    return Stored(Token(answer.token.cas, newest)) if isinstance(answer, Stored) else answer
 
 
 def describe(message: Command | Answer) -> str:

@@ -66,7 +66,9 @@ class Connection:
         #: Has been idle: a failure may only mean that the server closed it while it was idle.
         self.used: bool = False
         self._buffer = b""
-        self._opaque = 0
+        # What the reply must echo: `O` and the number of commands sent so far.
+        self._sent = 0
+        self._opaque = ""
         self._reusable = True
         self._limit: int | None = None
         # Sent with the first command and answered before it: a new connection costs no round trip of its own.
@@ -151,7 +153,8 @@ class Connection:
 
     def send(self, command: Command, deadline: float) -> None:
         """Send a command without waiting for its reply."""
-        self._opaque += 1
+        self._sent += 1
+        self._opaque = f"O{self._sent}"
         self._write(protocol.encode(command, self._opaque), deadline)
 
     def prompt(self, command: Command, newest: int) -> Answer | None:
@@ -201,7 +204,7 @@ class Connection:
             return protocol.refusal(command, rest.decode("ascii", "replace"))
         flags = rest.split()
         value = self._data(protocol.size(flags), deadline) if status == b"VA" else b""
-        if b"O%d" % self._opaque not in flags:
+        if self._opaque.encode() not in flags:
             raise ProtocolError(f"reply out of step: {status[:20].decode('ascii', 'replace')!r}")
         return protocol.answer(command, status, flags, value, newest)
 

@@ -5,7 +5,7 @@ Knows which node has what; what the records mean is `record`'s business, what a 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from enum import Enum
 from functools import reduce
 
@@ -183,11 +183,10 @@ class Copies:
         # Equal bytes are equal records: the usual case costs no decoding of the second copy.
         return len(set(self._bytes.values())) > 1 or len(self._bytes) < len(self._tokens)
 
-    def first_choice(self) -> list[str]:
+    def first_choice(self) -> Sequence[str]:
         """Return the nodes that are asked first."""
-        copies, is_up = self._cluster.copies, self._cluster.health.is_up
-        home = self._preference[:copies]
-        return list(home) if all(map(is_up, home)) else self.candidates()[:copies]
+        # As nearly always, no node at all is down.
+        return self.candidates()[: self._cluster.copies] if self._cluster.health.down else self._home()
 
     def candidates(self) -> list[str]:
         """Return the healthy nodes that have not been asked, in order of preference."""
@@ -201,7 +200,7 @@ class Copies:
         self._ask(nodes, ttl)
         return bool(nodes)
 
-    def _ask_alike(self, nodes: list[str], ttl: int | None) -> Record | None:
+    def _ask_alike(self, nodes: Sequence[str], ttl: int | None) -> Record | None:
         """Ask nodes; return the record if all hold the same readable one, as nearly always."""
         command = Get(self.key, ttl)
         answers = self._cluster.transport.ask([(node, command) for node in nodes])
@@ -211,7 +210,7 @@ class Copies:
                 self.note(node, answer)
         return record
 
-    def _take_alike(self, nodes: list[str], answers: list[Answer]) -> Record | None:
+    def _take_alike(self, nodes: Sequence[str], answers: list[Answer]) -> Record | None:
         first = answers[0] if answers else None
         if type(first) is not Found:
             return None

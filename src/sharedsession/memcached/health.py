@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 import time
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from ..forking import renew_after_fork
@@ -17,6 +17,11 @@ PROBE_INTERVAL = 0.5
 
 class Health(Protocol):
     """What the store needs to know about nodes."""
+
+    @property
+    def down(self) -> Collection[str]:
+        """The nodes that are not to be asked."""
+        ...
 
     def is_up(self, node: str) -> bool:
         """Say whether the node may be asked."""
@@ -54,8 +59,8 @@ class ProbedHealth:
     def __init__(self, probe: Callable[[str], str | None], stats: Stats) -> None:
         self._probe = probe
         self._stats = stats
-        # Node -> when it is to be probed next (time.monotonic).
-        self._down: dict[str, float] = {}
+        #: The nodes that are not to be asked -> when each is to be probed next (time.monotonic).
+        self.down: dict[str, float] = {}
         self._suspects: set[str] = set()
         self._lock = threading.Lock()
         self._prober: threading.Thread | None = None
@@ -65,14 +70,14 @@ class ProbedHealth:
 
     def is_up(self, node: str) -> bool:
         """Say whether the node may be asked."""
-        return node not in self._down
+        return node not in self.down
 
     def mark_down(self, node: str, reason: str) -> None:
         """Ask the node no more until a probe finds it well."""
         with self._lock:
-            known = node in self._down
+            known = node in self.down
             # Not at once: one that answers pings but serves nobody would change its state hundreds of times a second.
-            self._down[node] = time.monotonic() + PROBE_INTERVAL
+            self.down[node] = time.monotonic() + PROBE_INTERVAL
             self._start_probing()
         if not known:
             self._stats.warn("node_down", "memcached node %s marked down: %s", node, reason, about=node)
@@ -80,7 +85,7 @@ class ProbedHealth:
     def suspect(self, node: str) -> None:
         """Probe the node now, off the request path, and mark it down if it does not answer."""
         with self._lock:
-            if node not in self._down:
+            if node not in self.down:
                 self._suspects.add(node)
                 self._start_probing()
                 self._wake.set()
@@ -88,14 +93,14 @@ class ProbedHealth:
     def mark_up(self, node: str) -> None:
         """Ask the node again."""
         with self._lock:
-            if self._down.pop(node, None) is None:
+            if self.down.pop(node, None) is None:
                 return
         self._stats.warn("node_up", "memcached node %s answers again", node, about=node)
 
     def forget(self, node: str) -> None:
         """Probe the node no more."""
         with self._lock:
-            self._down.pop(node, None)
+            self.down.pop(node, None)
             self._suspects.discard(node)
 
     def close(self) -> None:
@@ -107,7 +112,7 @@ class ProbedHealth:
         """Form an opinion of its own in a forked child, which has no probing thread."""
         self._lock = threading.Lock()
         self._wake = threading.Event()
-        self._down = {}
+        self.down = {}
         self._suspects = set()
         self._prober = None
 
@@ -137,11 +142,11 @@ class ProbedHealth:
             self._look_at_suspects()
             self._look_at_those_down()
         with self._lock:
-            if self._closed or not (self._down or self._suspects):
+            if self._closed or not (self.down or self._suspects):
                 self._prober = None
                 return None
             self._wake.clear()
-            rest = min(self._down.values(), default=0.0) - time.monotonic()
+            rest = min(self.down.values(), default=0.0) - time.monotonic()
             return 0.0 if self._suspects else max(rest, 0.0)
 
     def _look_at_suspects(self) -> None:
@@ -152,7 +157,7 @@ class ProbedHealth:
                 self.mark_down(node, problem)
 
     def _look_at_those_down(self) -> None:
-        for node, due in list(self._down.items()):
+        for node, due in list(self.down.items()):
             if time.monotonic() < due:
                 continue
             problem = self._problem(node)
@@ -161,8 +166,8 @@ class ProbedHealth:
                 self.forget(node)
             elif not problem:
                 self.mark_up(node)
-            elif node in self._down:
-                self._down[node] = time.monotonic() + PROBE_INTERVAL
+            elif node in self.down:
+                self.down[node] = time.monotonic() + PROBE_INTERVAL
 
 
 def _probe_on(health: weakref.ref[ProbedHealth], wake: threading.Event) -> None:
@@ -177,6 +182,9 @@ def _probe_on(health: weakref.ref[ProbedHealth], wake: threading.Event) -> None:
 
 class AlwaysUp:
     """The health of the in-process store."""
+
+    #: Never any.
+    down: Collection[str] = ()
 
     def is_up(self, node: str) -> bool:
         """Say True."""

@@ -5,7 +5,6 @@ Every command carries an opaque number that its reply echoes. Pure but for the t
 
 from __future__ import annotations
 
-import re
 import time
 from typing import Final
 
@@ -33,29 +32,26 @@ LARGEST_VALUE = 128 * 1024 * 1024
 _RELATIVE_LIMIT: Final = 30 * 86400
 #: memcached keeps exptime in a signed 32-bit integer: a date after this one is in the past.
 _LAST_DATE: Final = 2**31 - 1
-#: The replies that nearly all are: to `mg <key> v c t T<ttl> O<opaque>`, and to `ms <key> ... c O<opaque>`.
-_FOUND: Final = re.compile(rb"VA (\d{1,9}) c(\d{1,20}) t(-1|\d{1,10}) O(\d{1,20})\r\n(.*)\r\n", re.DOTALL)
-_STORED: Final = re.compile(rb"HD c(\d{1,20}) O(\d{1,20})\r\n")
-#: Makes a named tuple at half of what its class takes.
-_new: Final = tuple.__new__
+#: Bytes within which the first line of a usual reply ends.
+_USUAL_LINE: Final = 100
 
 
 class ProtocolError(ValueError):
     """The server said something that is not a reply to what was asked."""
 
 
-def encode(command: Command, opaque: int) -> bytes:
-    """Return a command as it is sent; `Delete` and `Ping` carry no opaque."""
+def encode(command: Command, opaque: str) -> bytes:
+    """Return a command as it is sent; `Delete` and `Ping` carry no opaque (`O` and a number)."""
     if type(command) is Get:
         touch = "" if command.ttl is None else f" T{exptime(command.ttl)}"
         # t before T: flags act in order, so t tells the life left before this read prolonged it.
-        return f"mg {command.key} v c t{touch} O{opaque}\r\n".encode()
+        return f"mg {command.key} v c t{touch} {opaque}\r\n".encode()
     if type(command) is Put:
         mode = "ME" if command.token is None else f"C{command.token.cas}"
-        head = f"ms {command.key} {len(command.value)} T{exptime(command.ttl)} c {mode} O{opaque}\r\n"
+        head = f"ms {command.key} {len(command.value)} T{exptime(command.ttl)} c {mode} {opaque}\r\n"
         return b"%b%b\r\n" % (head.encode(), command.value)
     if isinstance(command, Touch):
-        return f"mg {command.key} T{exptime(command.ttl)} O{opaque}\r\n".encode()
+        return f"mg {command.key} T{exptime(command.ttl)} {opaque}\r\n".encode()
     if isinstance(command, Delete):
         # Not md with q: memcached 1.6.18 answers NF all the same.
         return f"delete {command.key} noreply\r\n".encode()
@@ -80,18 +76,25 @@ def size(flags: list[bytes]) -> int:
     return size
 
 
-def usual(command: Command, opaque: int, reply: bytes, newest: int) -> Answer | None:
-    """Return the answer if it is what nearly every answer is, a value found or stored, whole and nothing after it."""
-    if type(command) is Get:
-        match = _FOUND.fullmatch(reply)
-        if match is not None:
-            size, cas, left, echo, value = match.groups()
-            if int(echo) == opaque and int(size) == len(value):
-                return _new(Found, (value, _new(Token, (int(cas), newest)), int(left)))
-    elif type(command) is Put:
-        match = _STORED.fullmatch(reply)
-        if match is not None and int(match[2]) == opaque:
-            return _new(Stored, (_new(Token, (int(match[1]), newest)),))
+def usual(command: Command, opaque: str, reply: bytes, newest: int) -> Answer | None:
+    """Return the answer if it is what nearly every answer is, a value found or stored, whole and nothing after it.
+
+    Those are `VA <size> c<cas> t<life> O<opaque>` and the value, and `HD c<cas> O<opaque>`: the flags in the order in
+    which they were asked for. None: it is something else, for `answer` to look at.
+    """
+    end = reply.find(b"\r\n", 0, _USUAL_LINE)
+    words = str(reply[: max(end, 0)], "latin-1").split(" ")
+    if words[-1] != opaque:
+        return None
+    if type(command) is Get and len(words) == 5:
+        status, size, cas, life, _ = words
+        whole = size == str(len(reply) - end - 4) and reply.endswith(b"\r\n")
+        if whole and status == "VA" and cas.startswith("c") and life.startswith("t"):
+            return Found(reply[end + 2 : -2], Token(int(cas[1:]), newest), int(life[1:]))
+    elif type(command) is Put and len(words) == 3:
+        status, cas, _ = words
+        if status == "HD" and cas.startswith("c") and end + 2 == len(reply):
+            return Stored(Token(int(cas[1:]), newest))
     return None
 
 

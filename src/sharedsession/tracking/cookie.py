@@ -19,8 +19,6 @@ _ANY_ID = "0" * 64
 MOST_COOKIES: Final = 100
 
 Headers = list[tuple[str, str]]
-#: Makes a named tuple at half of what its class takes.
-_new: Final = tuple.__new__
 
 
 class CookieTracking:
@@ -40,8 +38,19 @@ class CookieTracking:
 
     def resolve(self, view: RequestView) -> list[Requested]:
         """Return the ids the client sent, in order; several cookies of one name come from several paths or domains."""
-        found = self._pattern.findall(view.cookies)
-        return [_new(Requested, (text.strip(' \t"'), "cookie")) for text in found[:MOST_COOKIES]]
+        return [Requested(text.strip(' \t"'), "cookie") for text in self._values(view.cookies)]
+
+    def _values(self, header: str) -> list[str]:
+        """Return the values that follow our name, as they stand."""
+        name = self._config.name
+        # As nearly always, it stands there once or not at all, and in the RFC's form: nothing to search for.
+        times, at = header.count(name), header.find(f"{name}=")
+        if times == 0:
+            return []
+        if times == 1 and (at == 0 or (at > 1 and header.startswith("; ", at - 2))):
+            return [header[at + len(name) + 1 :].partition(";")[0]]
+        found: list[str] = self._pattern.findall(header)
+        return found[:MOST_COOKIES]
 
     def apply(self, update: Update, view: RequestView, headers: Headers) -> None:
         """Add the Set-Cookie header that the update calls for, if any."""
