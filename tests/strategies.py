@@ -108,8 +108,8 @@ _CLEARS = st.sampled_from([(), (GENERATION + 1,), (GENERATION + 2,), (2 * GENERA
 
 def _entries(seen: int) -> st.SearchStrategy[Entry]:
     return st.one_of(
-        st.builds(Entry, _VERSIONS, _WRITERS, st.sampled_from([b"", b"1", b"2"]), st.just(0), st.just(seen)),
-        st.builds(Entry, _VERSIONS, _WRITERS, st.none(), _TIMES, st.just(seen)),
+        st.tuples(_VERSIONS, _WRITERS, st.sampled_from([b"", b"1", b"2"]), st.just(0), st.just(seen)),
+        st.tuples(_VERSIONS, _WRITERS, st.none(), _TIMES, st.just(seen)),
     )
 
 

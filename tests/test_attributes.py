@@ -18,7 +18,7 @@ from strategies import exactly, values
 from sharedsession.attributes import Attributes
 from sharedsession.compression import compressed, decompressed
 from sharedsession.dialogue import Source
-from sharedsession.record import Changes, Entry, Record, Stamp, apply
+from sharedsession.record import Changes, Record, Stamp, apply
 from sharedsession.session import Life, Session
 from sharedsession.values import ValueCodec
 
@@ -597,7 +597,7 @@ LARGE = [f"line {number}" for number in range(1000)]
 
 def test_a_large_value_that_was_only_read_is_not_written() -> None:
     """Nor compressed again: it is compared before that."""
-    stored = {"a": Entry(1, 1, compressed(CODEC.encode("a", LARGE)))}
+    stored = {"a": (1, 1, compressed(CODEC.encode("a", LARGE)), 0, 0)}
     attributes = Attributes(CODEC, stored)
     with mock.patch("sharedsession.attributes.compressed", side_effect=AssertionError):
         assert attributes.get("a") == LARGE
@@ -606,13 +606,13 @@ def test_a_large_value_that_was_only_read_is_not_written() -> None:
 
 def test_a_large_value_that_changed_in_place_is_written_compressed() -> None:
     """A change inside it is noticed as in any other, before and after a commit."""
-    attributes = Attributes(CODEC, {"a": Entry(1, 1, compressed(CODEC.encode("a", LARGE)))})
+    attributes = Attributes(CODEC, {"a": (1, 1, compressed(CODEC.encode("a", LARGE)), 0, 0)})
     for more in ("one", "two"):
         attributes.get("a").append(more)
         changes = attributes.changes()
         assert CODEC.decode(decompressed(changes.values["a"]))[-1] == more
         assert len(changes.values["a"]) < len(CODEC.encode("a", LARGE)) / 2
-        attributes.rebase({"a": Entry(2, 2, changes.values["a"])}, changes)
+        attributes.rebase({"a": (2, 2, changes.values["a"], 0, 0)}, changes)
         assert attributes.changes().empty
 
 
@@ -625,7 +625,7 @@ def test_nothing_is_compressed_where_that_tells_too_much() -> None:
 
 def test_a_value_set_again_after_a_clear_is_written() -> None:
     """What was read before the clear is no reason to leave it out."""
-    attributes = Attributes(CODEC, {"a": Entry(1, 1, CODEC.encode("a", [1]))})
+    attributes = Attributes(CODEC, {"a": (1, 1, CODEC.encode("a", [1]), 0, 0)})
     assert attributes.get("a") == [1]
     attributes.clear()
     attributes.set("a", [1])
@@ -634,11 +634,11 @@ def test_a_value_set_again_after_a_clear_is_written() -> None:
 
 def test_a_second_commit_writes_nothing_that_was_only_read() -> None:
     """Not even where it is stored in another way than it would be now, such as by a node that compresses nothing."""
-    stored = {"a": Entry(1, 1, CODEC.encode("a", LARGE)), "b": Entry(1, 1, CODEC.encode("b", 1))}
+    stored = {"a": (1, 1, CODEC.encode("a", LARGE), 0, 0), "b": (1, 1, CODEC.encode("b", 1), 0, 0)}
     attributes = Attributes(CODEC, stored)
     assert attributes.get("a") == LARGE
     attributes.set("b", 2)
     changes = attributes.changes()
     assert set(changes.values) == {"b"}
-    attributes.rebase({**stored, "b": Entry(2, 2, changes.values["b"])}, changes)
+    attributes.rebase({**stored, "b": (2, 2, changes.values["b"], 0, 0)}, changes)
     assert attributes.changes().empty

@@ -16,7 +16,7 @@ from strategies import records
 
 from sharedsession import cipher
 from sharedsession.codec import _HEADER, FORMAT, Decoded, RecordCodec, Unreadable, _tag
-from sharedsession.record import Entry, Record, State, tombstone
+from sharedsession.record import Record, State, tombstone
 
 SECRET = b"k" * 32
 FORMER = b"f" * 32
@@ -30,8 +30,8 @@ RECORD = Record(
     interval=(1800, 1, 0),
     longest=3600,
     entries={
-        "cart": Entry(3, 2**63 - 1, b"\x91\xa3tea", 0, 2**32 + 7),
-        "gone": Entry(4, 5, None, 1_700_000_100, 2**32 + 7),
+        "cart": (3, 2**63 - 1, b"\x91\xa3tea", 0, 2**32 + 7),
+        "gone": (4, 5, None, 1_700_000_100, 2**32 + 7),
     },
     floor=(2**32 + 7,),
     decider=(1, "n1"),
@@ -51,7 +51,7 @@ SEALED = ENCRYPTING.encode(KEY, RECORD)
 keys = st.sampled_from([storage_key(text) for text in "abcdef"])
 # Records as they are, and with contents of any size.
 stored = records | st.builds(
-    lambda record, payload: record if record.state else record._replace(entries={"big": Entry(9, 1, payload)}),
+    lambda record, payload: record if record.state else record._replace(entries={"big": (9, 1, payload, 0, 0)}),
     records,
     st.binary(max_size=3000) | st.integers(0, 10_000).map(bytes),
 )
@@ -67,7 +67,7 @@ def test_what_was_written_is_read(codec: RecordCodec, key: str, record: Record) 
     assert decoded == Decoded(record, outdated=False)
     assert isinstance(decoded, Decoded)
     assert isinstance(decoded.record.state, State)
-    assert all(isinstance(entry, Entry) for entry in decoded.record.entries.values())
+    assert all(type(entry) is tuple for entry in decoded.record.entries.values())
 
 
 @given(CODECS, keys, stored)
@@ -171,7 +171,7 @@ def test_encryption_governs_writing_only(record: Record) -> None:
 
 def test_an_encrypted_record_shows_nothing() -> None:
     """Neither names nor values nor node names can be read, whatever the record holds; what repeats does not show."""
-    names = {f"name-{number}": Entry(3, 1, b"value" * 100) for number in range(100)}
+    names = {f"name-{number}": (3, 1, b"value" * 100, 0, 0) for number in range(100)}
     value = ENCRYPTING.encode(KEY, RECORD._replace(entries=names))
     assert not any(text in value for text in (b"name", b"value", b"n1"))
     assert len(zlib.compress(value)) > len(value)
@@ -179,7 +179,7 @@ def test_an_encrypted_record_shows_nothing() -> None:
 
 def test_contents_that_differ_share_no_nonce() -> None:
     """Ten thousand versions of a session, and the same one under other keys, have ten thousand nonces and more."""
-    versions = (RECORD._replace(entries={"n": Entry(version, 1, b"")}) for version in range(10_000))
+    versions = (RECORD._replace(entries={"n": (version, 1, b"", 0, 0)}) for version in range(10_000))
     values = [ENCRYPTING.encode(KEY, each) for each in versions]
     values += [ENCRYPTING.encode(storage_key(str(number)), RECORD) for number in range(1000)]
     assert len({value[_HEADER.size : _HEADER.size + 12] for value in values}) == 11_000

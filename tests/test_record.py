@@ -14,13 +14,15 @@ from strategies import live_records, records
 
 from sharedsession.record import (
     CLEARS,
+    DELETED,
     EPOCH,
     FOREVER,
+    PAYLOAD,
     RECENT,
     RECENT_FOR,
+    SEEN,
     SLACK,
     Changes,
-    Entry,
     Record,
     Stamp,
     State,
@@ -61,8 +63,8 @@ def assert_valid(record: Record) -> None:
         bare = tombstone(record, record.state, record.closed, record.moved_to)
         assert record == bare._replace(cookie_only=record.cookie_only)
     for entry in record.entries.values():
-        assert entry.seen == record.cleared
-        assert (entry.payload is None) == (entry.deleted > 0)
+        assert entry[SEEN] == record.cleared
+        assert (entry[PAYLOAD] is None) == (entry[DELETED] > 0)
     assert len(record.floor) <= CLEARS
     assert list(record.floor) == sorted(set(record.floor), reverse=True)
 
@@ -356,10 +358,10 @@ def test_an_older_stamp_never_replaces_a_newer() -> None:
 
 def test_apply_leaves_its_argument_alone() -> None:
     """The loaded record stays what was read: a refused commit starts from it again."""
-    entries = {"a": Entry(2, 1, b"1")}
+    entries = {"a": (2, 1, b"1", 0, 0)}
     record = BLANK._replace(entries=entries)
     apply(record, Changes({"b": b"2"}, frozenset("a"), cleared=True, interval=5), Stamp(3, 2), NOW)
-    assert entries == {"a": Entry(2, 1, b"1")}
+    assert entries == {"a": (2, 1, b"1", 0, 0)}
     assert record.entries is entries
 
 
@@ -376,7 +378,7 @@ def test_a_deletion_mark_is_kept_as_long_as_an_orphan_copy(interval: int | None,
     if interval is not None:
         marked = apply(marked, Changes(interval=interval), Stamp(4, 1), NOW)
     young = apply(marked, Changes({"b": b"2"}), Stamp(5, 2), NOW + longest + SLACK)
-    assert young.entries["a"] == Entry(3, 1, None, NOW)
+    assert young.entries["a"] == (3, 1, None, NOW, 0)
     old = apply(marked, Changes({"b": b"2"}), Stamp(5, 2), NOW + longest + SLACK + 1)
     assert set(old.entries) == {"b"}
 
@@ -413,7 +415,7 @@ def test_changes_say_whether_there_are_any() -> None:
 
 def test_live_shows_values_only() -> None:
     """Deletion marks are no attributes; an empty payload is one."""
-    record = BLANK._replace(entries={"a": Entry(2, 1, b""), "b": Entry(2, 1, None, NOW)})
+    record = BLANK._replace(entries={"a": (2, 1, b"", 0, 0), "b": (2, 1, None, NOW, 0)})
     assert record.live == {"a": b""}
 
 

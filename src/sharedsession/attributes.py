@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from .compression import compressed, decompressed
-from .record import NO_CHANGES, OWN, Changes, Entry
+from .record import NO_CHANGES, OWN, PAYLOAD, Changes, Entry, payload_of
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
 
 
@@ -46,7 +46,7 @@ class Attributes:
             return self._values[name]
         if name in self._deleted or name in self.undecodable:
             raise KeyError(name)
-        payload = self._base[name].payload
+        payload = self._base[name][PAYLOAD]
         if payload is None or name.startswith(OWN):
             raise KeyError(name)
         try:
@@ -149,8 +149,8 @@ class Attributes:
         former, values, exposed, self._base = self._base, self._values, self._exposed, base
         self._values, self._exposed = {}, {}
         for name, value in values.items():
-            known = saved.values.get(name) or _payload(former, name)
-            if known is not None and known == _payload(base, name):
+            known = saved.values.get(name) or payload_of(former, name)
+            if known is not None and known == payload_of(base, name):
                 self._values[name] = value
                 if type(value) not in IMMUTABLE:
                     self._exposed[name] = None if name in saved.values else exposed.get(name)
@@ -162,7 +162,7 @@ class Attributes:
         self.interval = None
 
     def _stored(self, name: str) -> bytes | None:
-        return _payload(self._base, name)
+        return payload_of(self._base, name)
 
     def _readable(self, name: str) -> bool:
         try:
@@ -170,8 +170,3 @@ class Attributes:
         except KeyError:
             return False
         return True
-
-
-def _payload(entries: Mapping[str, Entry], name: str) -> bytes | None:
-    entry = entries.get(name)
-    return None if entry is None else entry.payload

@@ -22,7 +22,7 @@ from .cipher import Cipher
 from .ids import derive_keys
 from .mac import SIZE, Authenticator
 from .packing import packed
-from .record import Entry, Record, State
+from .record import ENTRY_FIELDS, Record, State
 
 FORMAT: Final = 1
 _MAGIC: Final = b"SS"
@@ -30,8 +30,6 @@ _HEADER: Final = struct.Struct(">2sBBI8s")
 #: Bytes of a header.
 _HEADER_SIZE: Final = 16
 _STATES: Final = tuple(State)
-#: Number of an entry's fields.
-_ENTRY_FIELDS: Final = len(Entry._fields)
 #: Number of a record's fields.
 _RECORD_FIELDS: Final = len(Record._fields)
 #: Places of a record's fields that are not stored as they are.
@@ -153,13 +151,11 @@ def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
 def _unpack(body: bytes) -> Record | None:
     try:
         fields = list(msgpack.unpackb(body, use_list=False, unicode_errors="surrogatepass"))
-        stored: dict[str, tuple[Any, ...]] = fields[_ENTRIES]
-        entries: dict[str, Entry] = {}
-        for name, each in stored.items():
-            if len(each) != _ENTRY_FIELDS:
+        entries: dict[str, tuple[Any, ...]] = fields[_ENTRIES]
+        for entry in entries.values():
+            if type(entry) is not tuple or len(entry) != ENTRY_FIELDS:
                 return None
-            entries[name] = _new(Entry, each)
-        fields[_ENTRIES], fields[_STATE] = entries, _STATES[fields[_STATE]]
+        fields[_STATE] = _STATES[fields[_STATE]]
         return _new(Record, fields) if len(fields) == _RECORD_FIELDS else None
     except (ValueError, TypeError, AttributeError, LookupError, msgpack.UnpackException):
         return None

@@ -39,7 +39,7 @@ class Client:
 
         A function that fails has told nothing, and nothing is not what a bound session's client looks like.
         """
-        stored = _stored(record)
+        stored = record.payload(FINGERPRINT)
         shown = None if stored is None else self._fingerprint()
         return stored is None or shown is None or any(compare_digest(stored, each) for each in shown)
 
@@ -50,7 +50,7 @@ class Client:
             changes: what is to be stored.
             record: the session as it is stored; None: a new one.
         """
-        stored = None if record is None else _stored(record)
+        stored = None if record is None else record.payload(FINGERPRINT)
         shown = self._fingerprint()
         wanted = shown[0] if shown else stored
         # A clear() sweeps the library's own attributes away too.
@@ -86,11 +86,6 @@ class Client:
             where = _place_of(error)
             self._stats.warn("hook_errors", "the function in %s failed with %s", option, where, about=option)
             return otherwise
-
-
-def _stored(record: Record) -> bytes | None:
-    entry = record.entries.get(FINGERPRINT)
-    return None if entry is None else entry.payload
 
 
 def _place_of(error: Exception) -> str:

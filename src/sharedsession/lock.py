@@ -50,10 +50,10 @@ class Holder(NamedTuple):
 
 def holder_of(record: Record) -> Holder | None:
     """Return who has the lock, if anybody has."""
-    entry = record.entries.get(LOCK)
-    if entry is None or entry.payload is None:
+    payload = record.payload(LOCK)
+    if payload is None:
         return None
-    owner, beats = entry.payload.split()
+    owner, beats = payload.split()
     return Holder(int(owner), int(beats))
 
 

@@ -20,7 +20,7 @@ from .lines import Lines, briefly
 from .memcached.outcomes import UNKNOWN, Absence, Absent, Loaded
 from .memcached.store import Store
 from .memcached.transaction import Transaction
-from .record import OWN, SLACK, Changes, Entry, Record, life
+from .record import DELETED, OWN, PAYLOAD, SLACK, Changes, Record, life
 from .stats import Stats
 
 #: The attribute of a session that names its principal; the application never sees it.
@@ -64,8 +64,8 @@ class Named(NamedTuple):
 
 def named(record: Record) -> Named | None:
     """Return the principal of a session, if it has one."""
-    entry = record.entries.get(PRINCIPAL)
-    return None if entry is None or entry.payload is None else Named.unpack(entry.payload)
+    payload = record.payload(PRINCIPAL)
+    return None if payload is None else Named.unpack(payload)
 
 
 def new_name(name: str, now: float, stored: Loaded | None) -> Named:
@@ -86,8 +86,7 @@ def new_name(name: str, now: float, stored: Loaded | None) -> Named:
 
 def is_due(record: Record, now: int) -> bool:
     """Say whether a session that is in use is to be listed anew."""
-    entry = record.entries.get(LISTED)
-    listed = int(entry.payload) if entry is not None and entry.payload is not None else 0
+    listed = int(record.payload(LISTED) or 0)
     return now >= listed + min(life(record.max_inactive_interval), _RELISTED)
 
 
@@ -96,7 +95,8 @@ def _said(record: Record) -> int:
     entry = record.entries.get(PRINCIPAL)
     if entry is None:
         return 0
-    return entry.deleted * 1000 + 999 if entry.payload is None else Named.unpack(entry.payload).since
+    payload = entry[PAYLOAD]
+    return entry[DELETED] * 1000 + 999 if payload is None else Named.unpack(payload).since
 
 
 class _Listed(NamedTuple):
@@ -128,12 +128,7 @@ class _Listed(NamedTuple):
 
 
 def _listed(record: Record) -> dict[str, _Listed]:
-    entries: Iterable[tuple[str, Entry]] = record.entries.items()
-    return {
-        key: _Listed(key, *(int(number) for number in entry.payload.split()))
-        for key, entry in entries
-        if entry.payload is not None
-    }
+    return {key: _Listed(key, *(int(number) for number in payload.split())) for key, payload in record.live.items()}
 
 
 class Principals:

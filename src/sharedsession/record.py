@@ -55,17 +55,18 @@ class Stamp(NamedTuple):
     seen: int = 0
 
 
-class Entry(NamedTuple):
-    """One attribute: its encoded value, or the mark that it was deleted."""
-
-    version: int
-    writer: int
-    #: The encoded value; None is the deletion mark.
-    payload: bytes | None
-    #: Time of deletion in seconds since the epoch; 0 for a value.
-    deleted: int = 0
-    #: The last `clear()` that the writer had seen.
-    seen: int = 0
+#: One attribute: its encoded value, or the mark that it was deleted. A plain tuple, as msgpack makes and packs it: a
+#: session has many, and each is read and written with every request that uses it.
+Entry = tuple[int, int, bytes | None, int, int]
+#: Places in an entry: the version and the writer of its stamp; the encoded value, None for the deletion mark; time of
+#: deletion in seconds since the epoch, 0 for a value; the last `clear()` that the writer had seen.
+VERSION: Final = 0
+WRITER: Final = 1
+PAYLOAD: Final = 2
+DELETED: Final = 3
+SEEN: Final = 4
+#: How many these are.
+ENTRY_FIELDS: Final = 5
 
 
 class Record(NamedTuple):
@@ -97,8 +98,8 @@ class Record(NamedTuple):
         """The highest version anything in the record carries, at least that with which its epoch begins."""
         highest = max(self.interval[1], self.decider[0] * EPOCH)
         for entry in self.entries.values():
-            if entry[0] > highest:
-                highest = entry[0]
+            if entry[VERSION] > highest:
+                highest = entry[VERSION]
         return highest
 
     @property
@@ -114,7 +115,17 @@ class Record(NamedTuple):
     @property
     def live(self) -> dict[str, bytes]:
         """Attribute name -> encoded value, deletion marks left out."""
-        return {name: entry.payload for name, entry in self.entries.items() if entry.payload is not None}
+        return {name: payload for name, (_, _, payload, _, _) in self.entries.items() if payload is not None}
+
+    def payload(self, name: str) -> bytes | None:
+        """Return an attribute's encoded value; None: there is none, or it was deleted."""
+        return payload_of(self.entries, name)
+
+
+def payload_of(entries: Mapping[str, Entry], name: str) -> bytes | None:
+    """Return an attribute's encoded value; None: there is none, or it was deleted."""
+    entry = entries.get(name)
+    return None if entry is None else entry[PAYLOAD]
 
 
 class Changes(NamedTuple):
@@ -194,16 +205,17 @@ def _interval_order(interval: tuple[int, int, int]) -> tuple[int, int, int]:
 
 def _merge_entries(a: Record, b: Record, floor: tuple[int, ...]) -> dict[str, Entry]:
     last = floor[0] if floor else 0
-    entries = {name: entry for name, entry in a.entries.items() if entry.seen >= last}
+    entries = {name: entry for name, entry in a.entries.items() if entry[SEEN] >= last}
     for name, entry in b.entries.items():
-        if entry.seen >= last:
+        if entry[SEEN] >= last:
             _put(entries, name, entry)
     return entries
 
 
 def _entry_order(entry: Entry) -> tuple[int, int, int, bytes]:
     # One writer writes an attribute once, so the stamp alone decides; the rest only makes the order total.
-    return entry.version, entry.writer, entry.deleted, entry.payload or b""
+    version, writer, payload, deleted, _ = entry
+    return version, writer, deleted, payload or b""
 
 
 def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
@@ -248,9 +260,9 @@ def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
 
 def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, now: int) -> None:
     for name, payload in changes.values.items():
-        _put(entries, name, _new(Entry, (stamp.version, stamp.writer, payload, 0, stamp.seen)))
+        _put(entries, name, (stamp.version, stamp.writer, payload, 0, stamp.seen))
     for name in changes.deleted:
-        _put(entries, name, Entry(stamp.version, stamp.writer, None, now, stamp.seen))
+        _put(entries, name, (stamp.version, stamp.writer, None, now, stamp.seen))
 
 
 def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
@@ -261,8 +273,8 @@ def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:
 
 def _forget_old_marks(entries: dict[str, Entry], before: int) -> dict[str, Entry]:
     for entry in entries.values():
-        if entry[2] is None:
-            return {name: each for name, each in entries.items() if each.payload is not None or each.deleted >= before}
+        if entry[PAYLOAD] is None:
+            return {name: e for name, e in entries.items() if e[PAYLOAD] is not None or e[DELETED] >= before}
     return entries
 
 
@@ -283,7 +295,7 @@ def new_epoch(record: Record, node: str, step: int) -> Record:
 def contains(record: Record, writer: int) -> bool:
     """Say whether a transaction's changes are in the record: visible, or known to have been built upon."""
     return any(known == writer for known, _ in record.recent) or any(
-        entry.writer == writer for entry in record.entries.values()
+        entry[WRITER] == writer for entry in record.entries.values()
     )
 
 

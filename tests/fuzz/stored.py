@@ -14,7 +14,7 @@ from strategies import exactly
 from sharedsession.cipher import INSTALLED
 from sharedsession.codec import Decoded, RecordCodec, Unreadable
 from sharedsession.compression import compressed, decompressed
-from sharedsession.record import Entry, Record, State, tombstone
+from sharedsession.record import Record, State, tombstone
 from sharedsession.values import UnknownTypeError, ValueCodec
 
 from .target import Target
@@ -27,13 +27,13 @@ RECORD = Record(
     created=1_700_000_000,
     interval=(1800, 1, 0),
     longest=3600,
-    entries={"cart": Entry(3, 2**63 - 1, b"\x91\xa3tea", 0, 2**32 + 7), "gone": Entry(4, 5, None, 1_700_000_100)},
+    entries={"cart": (3, 2**63 - 1, b"\x91\xa3tea", 0, 2**32 + 7), "gone": (4, 5, None, 1_700_000_100, 0)},
     floor=(2**32 + 7,),
     decider=(1, "n1"),
     recent=((8, 1_700_000_050),),
     cookie_only=True,
 )
-LARGE = RECORD._replace(entries={"text": Entry(3, 1, b"a sentence that repeats. " * 100)})
+LARGE = RECORD._replace(entries={"text": (3, 1, b"a sentence that repeats. " * 100, 0, 0)})
 RECORDS = (RECORD, LARGE, tombstone(RECORD, State.ENDED, 1_700_000_200), tombstone(RECORD, State.MOVED, 5, OTHER_KEY))
 
 
@@ -102,7 +102,7 @@ class Bodies:
         if isinstance(decoded, Unreadable):
             return decoded.value
         record = decoded.record
-        assert all(isinstance(entry, Entry) for entry in record.entries.values())
+        assert all(type(entry) is tuple and len(entry) == 5 for entry in record.entries.values())
         return record.state, min(len(record.live), 5), min(len(record.entries), 5), type(record.created).__name__
 
 

@@ -10,7 +10,7 @@ from bench.payloads import LOGIN, SMALL
 
 from sharedsession.assembly import VALUES
 from sharedsession.codec import RecordCodec
-from sharedsession.record import EPOCH, RECENT, SLACK, Entry, Record, State, tombstone
+from sharedsession.record import EPOCH, RECENT, SLACK, Record, State, tombstone
 
 KEY = "sharedsession:" + "0" * 64
 NOW = 1_800_000_000
@@ -32,7 +32,7 @@ def stored(record: Record) -> int:
 
 def session(values: dict[str, Any]) -> Record:
     """Return the record of a session."""
-    entries = {name: Entry(_VERSION, _WRITER, VALUES.encode(name, value)) for name, value in values.items()}
+    entries = {name: (_VERSION, _WRITER, VALUES.encode(name, value), 0, 0) for name, value in values.items()}
     return _BLANK._replace(entries=entries)
 
 
@@ -44,8 +44,8 @@ def item(size: int) -> int:
 def parts() -> dict[str, int]:
     """Return what -> bytes."""
     empty = stored(_BLANK)
-    one = stored(_BLANK._replace(entries={"a": Entry(_VERSION, _WRITER, b"")}))
-    mark = stored(_BLANK._replace(entries={"a": Entry(_VERSION, _WRITER, None, NOW)}))
+    one = stored(_BLANK._replace(entries={"a": (_VERSION, _WRITER, b"", 0, 0)}))
+    mark = stored(_BLANK._replace(entries={"a": (_VERSION, _WRITER, None, NOW, 0)}))
     recent = stored(_BLANK._replace(recent=((_WRITER, NOW),)))
     chance = random.Random(1)
     full = stored(_BLANK._replace(recent=tuple((chance.getrandbits(63), NOW) for _ in range(RECENT))))

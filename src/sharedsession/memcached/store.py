@@ -10,7 +10,7 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from ..record import MOVE_GRACE, OWN, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from ..record import MOVE_GRACE, OWN, WRITER, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
 from ..stats import logger
 from .cluster import Cluster
 from .commands import Delete
@@ -344,7 +344,7 @@ class Store:
         """
         for name in {*changes.values, *changes.deleted} - noticed:
             entry = found.entries.get(name)
-            if name.startswith(OWN) or entry is None or entry == known.entries.get(name) or entry.writer == writer:
+            if name.startswith(OWN) or entry is None or entry == known.entries.get(name) or entry[WRITER] == writer:
                 continue
             noticed.add(name)
             self.cluster.stats.count("overwrites")
