@@ -198,14 +198,25 @@ class Exchange(Visit):
         origin: where the request came in, for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_abandoned", "_policy", "_view")
+    __slots__ = ("_abandoned", "_policy", "_view", "name", "outer", "owner")
 
     def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None = None) -> None:
         self._policy = policy
+        #: Whose it is: the middleware, and its cookie's name, which tells it from the next one around the application.
+        self.owner: object = None
+        self.name: str | None = None
+        self.outer: Exchange | None = None
         self._view = _Asked(policy, environ, origin)
         # The response is an error after which nothing is saved.
         self._abandoned = False
         self._open(policy, self._view)
+
+    def named(self, name: str) -> Exchange | None:
+        """Return this exchange, or the one around it, that has the name."""
+        found: Exchange | None = self
+        while found is not None and found.name != name:
+            found = found.outer
+        return found
 
     def commit(self, failed: bool, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.

@@ -239,6 +239,7 @@ class SharedSessionInterface(SessionInterface):
         if not isinstance(found, FlaskSession):
             # A test request context, or session_transaction(): no middleware is around this environ.
             exchange = Exchange(self._extension.parts.policy, request.environ)
+            exchange.outer = request.environ.get(EXCHANGE_KEY)
             request.environ[_EXCHANGE_KEY] = exchange
             request.environ[EXCHANGE_KEY] = exchange
             request.environ[SESSION_KEY] = found = exchange.session

@@ -12,7 +12,8 @@ from .assembly import Parts, assemble
 from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import ConfigError
-from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, SESSIONS_KEY, Serving
+from .exchange import Exchange
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, Serving
 from .session import Session
 from .settings import build_config, read_environment
 
@@ -90,7 +91,7 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
     Raises:
         KeyError: no session middleware is around this application (or none of that name, or `ignore_paths` has it).
     """
-    found = environ.get(SESSION_KEY) if name is None else environ.get(SESSIONS_KEY, {}).get(name, (None, None))[1]
+    found = environ.get(SESSION_KEY) if name is None else _named(environ, name)
     if found is None and environ.get(IGNORED_KEY):
         raise KeyError("no session in environ: ignore_paths covers this request's path")
     if found is None:
@@ -98,6 +99,12 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
         raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")
     session: Session = found
     return session
+
+
+def _named(environ: dict[str, Any], name: str) -> Session | None:
+    innermost: Exchange | None = environ.get(EXCHANGE_KEY)
+    found = None if innermost is None else innermost.named(name)
+    return None if found is None else found.session
 
 
 def encode_url(environ: dict[str, Any], url: str) -> str:

@@ -21,7 +21,8 @@ Write = Callable[[bytes], object]
 class Response:
     """One response on its way: holds the application's status and headers back until the session is saved."""
 
-    _started: tuple[str, Headers, ExcInfo | None] | None = None
+    _status: str | None = None
+    _exc_info: ExcInfo | None = None
     _write: Write | None = None
     _left: bool = False
     _ends: bool = False
@@ -34,6 +35,7 @@ class Response:
         self._exchange = exchange
         self._environ = environ
         self._server_start = start_response
+        self._headers: Headers
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
@@ -48,7 +50,7 @@ class Response:
 
     def _run(self, app: WSGIApplication) -> Iterable[bytes]:
         try:
-            body = app(self._environ, self.start)
+            body = app(self._environ, self)
         except REFUSALS as error:
             if self._left:
                 raise
@@ -57,7 +59,7 @@ class Response:
         # Nothing of the application runs any more once it has returned one of these.
         self._ends = type(body) in (list, tuple)
         try:
-            if self._started is not None and not self._left:
+            if self._status is not None and not self._left:
                 self._commit()
         except BaseException:
             _close(body)
@@ -74,15 +76,15 @@ class Response:
             return body
         return _Body(self, body)
 
-    def start(self, status: str, headers: Any, exc_info: ExcInfo | None = None, /) -> Write:
-        """Take the application's status and headers (start_response of PEP 3333)."""
+    def __call__(self, status: str, headers: Any, exc_info: ExcInfo | None = None, /) -> Write:
+        """Take the application's status and headers: this is start_response (PEP 3333)."""
         if self._left:
             # The headers have left: the server raises the exception, or complains that none is given.
             return self._server_start(status, headers, exc_info)
-        if self._started is not None and exc_info is None:
+        if self._status is not None and exc_info is None:
             raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
-        # PEP 3333 wants a list of tuples; whoever gives others is served all the same.
-        self._started = (status, list(map(tuple, headers)), exc_info)
+        self._headers = _copy(headers)
+        self._status, self._exc_info = status, exc_info
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:
@@ -94,18 +96,18 @@ class Response:
 
     def _commit(self) -> None:
         """Save the session, then let the headers leave; a 503 or 409 leaves instead when it cannot be saved."""
-        if self._started is None:
+        status, headers = self._status, self._headers
+        if status is None:
             raise AssertionError("the application has not called start_response (PEP 3333)")
-        status, headers, exc_info = self._started
         try:
-            self._exchange.commit(int(status[:3]) >= 500, headers)
+            self._exchange.commit(status.startswith("5"), headers)
         except REFUSALS as error:
             self.refuse(error)
             return
         if status.startswith("500") and self._exchange.failure is not None:
             self.refuse(self._exchange.failure)
             return
-        self._leave(status, headers, exc_info)
+        self._leave(status, headers, self._exc_info)
 
     def refuse(self, error: Refusal) -> Iterable[bytes]:
         """Answer what the error says: 503, memcached is away, or 409. The client keeps its cookie and tries again."""
@@ -129,7 +131,7 @@ class Response:
         return [self._refusal.description.encode()]
 
     def _leave(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> None:
-        self._started = (status, headers, None)
+        self._status, self._exc_info = status, None
         self._left = True
         if exc_info is None:
             self._write = self._server_start(status, headers)
@@ -215,6 +217,18 @@ class _Body:
             _close(self._body)
         finally:
             self._response.finish()
+
+
+def _copy(headers: Iterable[Any]) -> Headers:
+    """Return the application's headers as a list of our own: it may use its list again for another client.
+
+    PEP 3333 wants a list of tuples; whoever gives others is served all the same.
+    """
+    copied: list[Any] = list(headers)
+    for header in copied:
+        if type(header) is not tuple:
+            return [(name, value) for name, value in copied]
+    return copied
 
 
 def _close(body: object) -> None:

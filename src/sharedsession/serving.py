@@ -17,10 +17,7 @@ if TYPE_CHECKING:
 
 #: environ key of the innermost middleware's session.
 SESSION_KEY: Final = "sharedsession.session"
-#: environ key of a dict: cookie name -> (middleware, session), of every middleware around the application.
-SESSIONS_KEY: Final = "sharedsession.sessions"
-
-#: environ key of the innermost middleware's exchange, which knows the URLs of the request.
+#: environ key of the innermost middleware's exchange, which knows the URLs of the request, and the exchanges around it.
 EXCHANGE_KEY: Final = "sharedsession.exchange"
 #: environ key that is set where `ignore_paths` has it that there is no session.
 IGNORED_KEY: Final = "sharedsession.ignored"
@@ -65,17 +62,15 @@ class Serving:
         return True
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
-        session = environ[SESSION_KEY] = exchange.session
-        environ[EXCHANGE_KEY] = exchange
+        exchange.outer, exchange.name, exchange.owner = environ.get(EXCHANGE_KEY), self._name, self._owner
+        known = exchange.outer.named(self._name) if exchange.outer else None
+        if known is not None:
+            # An error-document or retry middleware may serve one environ twice: then it is this same middleware.
+            if known.owner is not self._owner:
+                raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+            exchange.outer = known.outer
+        environ[SESSION_KEY], environ[EXCHANGE_KEY] = exchange.session, exchange
         environ.pop(IGNORED_KEY, None)
-        others = environ.get(SESSIONS_KEY)
-        if others is None:  # as nearly always
-            environ[SESSIONS_KEY] = {self._name: (self._owner, session)}
-            return
-        # An error-document or retry middleware may serve one environ twice: then the owner is this same middleware.
-        if self._name in others and others[self._name][0] is not self._owner:
-            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-        environ[SESSIONS_KEY] = {**others, self._name: (self._owner, session)}
 
 
 def refuse_several_processes(environ: dict[str, Any]) -> None:

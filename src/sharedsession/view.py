@@ -16,6 +16,8 @@ Environ = dict[str, Any]
 SLIDE_KEY: Final = "sharedsession.slide"
 
 _FORWARDED = "HTTP_X_FORWARDED_"
+#: Stands for an environ that was let go of.
+_LET_GO: Final[Environ] = {}
 
 
 class Origin(NamedTuple):
@@ -58,10 +60,13 @@ class RequestView(Request):
         origin: where the request came in, for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_entered", "_environ", "_origin", "_trusted")
+    __slots__ = ("_cookies", "_entered", "_environ", "_origin", "_slides", "_trusted")
 
     def __init__(self, environ: Environ, trusted_proxies: int, origin: Origin | None = None) -> None:
         self._environ = environ
+        # What is still known once environ is let go of.
+        self._cookies = ""
+        self._slides = True
         # Whole, by one call: every request does this, and few need anything of it.
         self._entered = environ.copy()
         self._trusted = trusted_proxies
@@ -74,22 +79,21 @@ class RequestView(Request):
             ends: nothing of the application runs any more, and its cookies suffice for whoever may look after it; else
                 all texts are kept: headers, addresses and whatever else is said of the request.
         """
-        environ = self._environ
         if ends:
-            kept: Environ = {"HTTP_COOKIE": environ.get("HTTP_COOKIE", ""), SLIDE_KEY: environ.get(SLIDE_KEY)}
-            self._entered = kept
-        else:
-            self._origin = self._came_in
-            # Exactly str: PEP 3333 allows no subclass.
-            kept = {name: value for name, value in environ.items() if type(value) is str}
-            kept[SLIDE_KEY] = environ.get(SLIDE_KEY)
-            self._entered = {"QUERY_STRING": self.query}
+            self._cookies, self._slides = self.cookies, self.slide
+            self._environ = self._entered = _LET_GO
+            return
+        self._origin = self._came_in
+        # Exactly str: PEP 3333 allows no subclass.
+        kept: Environ = {name: value for name, value in self._environ.items() if type(value) is str}
+        kept[SLIDE_KEY] = self.slide
+        self._entered = {"QUERY_STRING": self.query}
         self._environ = kept
 
     @property
     def environ(self) -> Environ:
-        """The WSGI environ as it is now; once the headers have left, what of it is text."""
-        return self._environ
+        """The WSGI environ as it is now; once the headers have left, what of it is text, or the cookies alone."""
+        return {"HTTP_COOKIE": self._cookies} if self._environ is _LET_GO else self._environ
 
     @property
     def _came_in(self) -> Origin:
@@ -105,13 +109,13 @@ class RequestView(Request):
     @property
     def cookies(self) -> str:
         """The Cookie header."""
-        header: str = self._environ.get("HTTP_COOKIE", "")
+        header: str = self._environ.get("HTTP_COOKIE", self._cookies)
         return header
 
     @property
     def slide(self) -> bool:
         """False when the application says that this request, a poller, does not keep the session alive."""
-        return self._environ.get(SLIDE_KEY, True) is not False
+        return self._environ.get(SLIDE_KEY, self._slides) is not False
 
     @property
     def is_https(self) -> bool:
