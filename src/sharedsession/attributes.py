@@ -47,7 +47,7 @@ class Attributes:
         if name in self._deleted or name in self.undecodable:
             raise KeyError(name)
         payload = self._base[name][PAYLOAD]
-        if payload is None or name.startswith(OWN):
+        if payload is None or not isinstance(name, str) or name.startswith(OWN):
             raise KeyError(name)
         try:
             payload = decompressed(payload)

@@ -62,15 +62,24 @@ class Serving:
         return True
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
-        exchange.outer, exchange.name, exchange.owner = environ.get(EXCHANGE_KEY), self._name, self._owner
-        known = exchange.outer.named(self._name) if exchange.outer else None
-        if known is not None:
-            # An error-document or retry middleware may serve one environ twice: then it is this same middleware.
-            if known.owner is not self._owner:
-                raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
-            exchange.outer = known.outer
-        environ[SESSION_KEY], environ[EXCHANGE_KEY] = exchange.session, exchange
-        environ.pop(IGNORED_KEY, None)
+        exchange.name, exchange.owner = self._name, self._owner
+        outer: Exchange | None = environ.get(EXCHANGE_KEY)
+        if outer is not None:
+            exchange.outer = self._around(outer)
+        environ[SESSION_KEY] = exchange.session
+        environ[EXCHANGE_KEY] = exchange
+        if environ.get(IGNORED_KEY):
+            del environ[IGNORED_KEY]
+
+    def _around(self, outer: Exchange) -> Exchange | None:
+        """Return the exchange around this one, of the innermost among the other middlewares."""
+        known = outer.named(self._name)
+        if known is None:
+            return outer
+        # An error-document or retry middleware may serve one environ twice: then it is this same middleware.
+        if known.owner is not self._owner:
+            raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
+        return known.outer
 
 
 def refuse_several_processes(environ: dict[str, Any]) -> None:

@@ -221,7 +221,8 @@ class Copies:
         decoded = self._cluster.codec.decode(self.key, value)
         if type(decoded) is not Decoded:
             return None
-        for node, answer in zip(nodes, answers, strict=True):
+        for place, node in enumerate(nodes):
+            answer = answers[place]
             if type(answer) is Found:  # as all are
                 self._tokens[node] = answer.token
                 self._records[node], self._bytes[node] = decoded, value
@@ -302,8 +303,9 @@ class Copies:
         value, life_left = self._encode(record), self._cluster.ttl(record) if ttl is None else ttl
         decoded = Decoded(record, outdated=False)
         puts = [(node, Put(self.key, value, life_left, self._tokens[node], repeatable)) for node in nodes]
-        answers = list(zip(nodes, self._cluster.transport.ask(puts, self._cluster.required), strict=True))
-        for node, answer in answers:
+        answers = self._cluster.transport.ask(puts, self._cluster.required)
+        for place, node in enumerate(nodes):
+            answer = answers[place]
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
                 self._records[node], self._bytes[node] = decoded, value
@@ -318,7 +320,7 @@ class Copies:
                     self._restore(node)
                 self._note_failure(node, answer)
             self.whole = self.whole and isinstance(answer, Stored)
-        return answers
+        return [(node, answers[place]) for place, node in enumerate(nodes)]
 
     def _restore(self, node: str) -> None:
         """Put back what a refused write has destroyed: a memcached without room throws the old item away first."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from .acts import act
+
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
 
@@ -15,8 +17,16 @@ def build(ports: list[int]) -> WSGIApplication:
 
 
 def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    """Answer."""
-    return answer(b"untouched", start_response)
+    """Do what the others' applications do with a request that leaves the session alone."""
+    return answer(act(environ["PATH_INFO"], _none, _nothing, _nothing), start_response)
+
+
+def _none() -> None:
+    """Stand for the session."""
+
+
+def _nothing(session: object) -> None:
+    """Stand for what is done with it."""
 
 
 def answer(body: bytes, start_response: StartResponse) -> list[bytes]:
