@@ -18,7 +18,7 @@ from strategies import exactly, values
 from sharedsession.attributes import Attributes
 from sharedsession.compression import compressed, decompressed
 from sharedsession.dialogue import Source
-from sharedsession.record import Changes, Record, Stamp, apply
+from sharedsession.record import Changes, Entry, Record, Stamp, apply
 from sharedsession.session import Life, Session
 from sharedsession.values import ValueCodec
 
@@ -597,7 +597,7 @@ LARGE = [f"line {number}" for number in range(1000)]
 
 def test_a_large_value_that_was_only_read_is_not_written() -> None:
     """Nor compressed again: it is compared before that."""
-    stored = {"a": (1, 1, compressed(CODEC.encode("a", LARGE)), 0, 0)}
+    stored: dict[str, Entry] = {"a": (1, 1, compressed(CODEC.encode("a", LARGE)), 0, 0)}
     attributes = Attributes(CODEC, stored)
     with mock.patch("sharedsession.attributes.compressed", side_effect=AssertionError):
         assert attributes.get("a") == LARGE
@@ -634,7 +634,7 @@ def test_a_value_set_again_after_a_clear_is_written() -> None:
 
 def test_a_second_commit_writes_nothing_that_was_only_read() -> None:
     """Not even where it is stored in another way than it would be now, such as by a node that compresses nothing."""
-    stored = {"a": (1, 1, CODEC.encode("a", LARGE), 0, 0), "b": (1, 1, CODEC.encode("b", 1), 0, 0)}
+    stored: dict[str, Entry] = {"a": (1, 1, CODEC.encode("a", LARGE), 0, 0), "b": (1, 1, CODEC.encode("b", 1), 0, 0)}
     attributes = Attributes(CODEC, stored)
     assert attributes.get("a") == LARGE
     attributes.set("b", 2)

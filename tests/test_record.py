@@ -23,6 +23,7 @@ from sharedsession.record import (
     SEEN,
     SLACK,
     Changes,
+    Entry,
     Record,
     Stamp,
     State,
@@ -262,7 +263,7 @@ def test_what_was_written_knowing_the_clear_stays() -> None:
 @given(live_records(), some_changes(), stamps, st.booleans())
 def test_after_clear_only_its_own_values_are_there(record: Record, changes: Changes, stamp: Stamp, knew: bool) -> None:
     """A commit with a clear leaves exactly the values set after it; none if another clear came between."""
-    stamp = stamp._replace(seen=record.cleared if knew else 0)
+    stamp = Stamp(stamp.version, stamp.writer, record.cleared if knew else 0)
     cleared = apply(record, changes._replace(cleared=True), stamp, NOW)
     wanted = dict(changes.values) if stamp.seen == record.cleared else {}
     assert cleared.live == wanted
@@ -296,7 +297,7 @@ def test_of_two_clears_only_one_login_stands() -> None:
 @given(live_records(), some_changes(), stamps, st.booleans())
 def test_apply_contains_what_stood(record: Record, changes: Changes, stamp: Stamp, knew: bool) -> None:
     """What apply returns already contains the record it was applied to: stamps never go backwards."""
-    stamp = stamp._replace(seen=record.cleared if knew else 0)
+    stamp = Stamp(stamp.version, stamp.writer, record.cleared if knew else 0)
     after = apply(record, changes, stamp, 1)
     assert merge(record, after) == after
     assert_valid(after)
@@ -306,7 +307,7 @@ def test_apply_contains_what_stood(record: Record, changes: Changes, stamp: Stam
 def test_apply_is_a_merge(a: Record, b: Record, changes: Changes, stamp: Stamp, knew: bool) -> None:
     """Applied to one copy and merged into another of its epoch, or applied to both merged: the same record."""
     b = b._replace(decider=(a.decider[0], b.decider[1]))
-    stamp = stamp._replace(seen=a.cleared if knew else 0)
+    stamp = Stamp(stamp.version, stamp.writer, a.cleared if knew else 0)
     first = merge(apply(a, changes, stamp, 1), b)
     assert first._replace(longest=0) == apply(merge(a, b), changes, stamp, 1)._replace(longest=0)
 
@@ -314,7 +315,7 @@ def test_apply_is_a_merge(a: Record, b: Record, changes: Changes, stamp: Stamp, 
 @given(live_records(), some_changes(), stamps, st.booleans())
 def test_a_retry_changes_nothing(record: Record, changes: Changes, stamp: Stamp, knew: bool) -> None:
     """Applying the same changes with the same stamp once more, as after a lost answer, leaves the same attributes."""
-    stamp = stamp._replace(seen=record.cleared if knew else 0)
+    stamp = Stamp(stamp.version, stamp.writer, record.cleared if knew else 0)
     once = apply(record, changes, stamp, 1)
     assert apply(once, changes, stamp, 1).live == once.live
 
@@ -358,7 +359,7 @@ def test_an_older_stamp_never_replaces_a_newer() -> None:
 
 def test_apply_leaves_its_argument_alone() -> None:
     """The loaded record stays what was read: a refused commit starts from it again."""
-    entries = {"a": (2, 1, b"1", 0, 0)}
+    entries: dict[str, Entry] = {"a": (2, 1, b"1", 0, 0)}
     record = BLANK._replace(entries=entries)
     apply(record, Changes({"b": b"2"}, frozenset("a"), cleared=True, interval=5), Stamp(3, 2), NOW)
     assert entries == {"a": (2, 1, b"1", 0, 0)}

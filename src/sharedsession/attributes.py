@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
+from typing import Any, Final
 
 from .compression import compressed, decompressed
 from .record import NO_CHANGES, OWN, PAYLOAD, Changes, Entry, payload_of
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
+
+#: Makes a named tuple at half of what its class takes.
+_new: Final = tuple.__new__
 
 
 class Attributes:
@@ -19,7 +22,7 @@ class Attributes:
         compresses: large values are stored compressed.
     """
 
-    def __init__(self, codec: ValueCodec, base: Mapping[str, Entry], *, compresses: bool = True) -> None:
+    def __init__(self, codec: ValueCodec, base: dict[str, Entry], *, compresses: bool = True) -> None:
         self._codec = codec
         self._compresses = compresses
         self._base = base
@@ -138,9 +141,9 @@ class Attributes:
                     values[name] = payload
         values.update((name, payload) for name, payload in self.own.items() if payload is not None)
         gone = {name for name, payload in self.own.items() if payload is None and self.holds(name)}
-        return Changes(values, frozenset(self._deleted | gone), self._cleared, self.interval)
+        return _new(Changes, (values, frozenset(self._deleted | gone), self._cleared, self.interval, False))
 
-    def rebase(self, base: Mapping[str, Entry], saved: Changes) -> None:
+    def rebase(self, base: dict[str, Entry], saved: Changes) -> None:
         """Go on from what is stored after `saved` was committed.
 
         A value the application holds stays the same object while it is what is stored; where another request's value

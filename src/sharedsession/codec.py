@@ -13,7 +13,7 @@ from __future__ import annotations
 import hmac
 import struct
 from enum import Enum
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import msgpack
 
@@ -58,11 +58,19 @@ class Unreadable(Enum):
         return self in (Unreadable.NEWER, Unreadable.ENCRYPTED)
 
 
-class Decoded(NamedTuple):
-    """A record, and whether it is to be written anew: a former key signed it, or it should be encrypted."""
+class Decoded:
+    """A record as a copy holds it.
 
-    record: Record
-    outdated: bool
+    Args:
+        record: what it is.
+        outdated: it is to be written anew: a former key signed it, or it should be encrypted.
+    """
+
+    __slots__ = ("outdated", "record")
+
+    def __init__(self, record: Record, *, outdated: bool = False) -> None:
+        self.record: Record = record
+        self.outdated: bool = outdated
 
 
 class RecordCodec:
@@ -145,7 +153,7 @@ def _pack(record: Record) -> bytes:
 
 def _decoded(body: bytes, *, outdated: bool) -> Decoded | Unreadable:
     record = _unpack(body)
-    return Unreadable.DAMAGED if record is None else _new(Decoded, (record, outdated))
+    return Unreadable.DAMAGED if record is None else Decoded(record, outdated=outdated)
 
 
 def _unpack(body: bytes) -> Record | None:

@@ -24,8 +24,12 @@ def packed(value: object) -> bytes:
     try:
         packer = _IDLE.pop()
     except IndexError:
-        packer = msgpack.Packer(unicode_errors="surrogatepass")
-    data: bytes = packer.pack(value)
+        packer = msgpack.Packer()
+    try:
+        data: bytes = packer.pack(value)
+    except UnicodeEncodeError:
+        # To say beforehand what is to become of surrogates, which nearly no text has, would cost every text its time.
+        return bytes(msgpack.Packer(unicode_errors="surrogatepass").pack(value))
     if len(data) <= _LARGEST:
         _IDLE.append(packer)  # not one that has failed
     return data

@@ -46,13 +46,21 @@ class State(IntEnum):
     ENDED = 2
 
 
-class Stamp(NamedTuple):
-    """When and by whom something was written; ordered."""
+class Stamp:
+    """When and by whom something was written.
 
-    version: int
-    writer: int
-    #: The last `clear()` that the writer had seen: `Record.cleared`.
-    seen: int = 0
+    Args:
+        version: 1 + the highest that the writer had seen.
+        writer: a random number.
+        seen: the last `clear()` that the writer had seen, `Record.cleared`.
+    """
+
+    __slots__ = ("seen", "version", "writer")
+
+    def __init__(self, version: int, writer: int, seen: int = 0) -> None:
+        self.version: int = version
+        self.writer: int = writer
+        self.seen: int = seen
 
 
 #: One attribute: its encoded value, or the mark that it was deleted. A plain tuple, as msgpack makes and packs it: a
@@ -77,7 +85,7 @@ class Record(NamedTuple):
     interval: tuple[int, int, int]
     #: The longest interval the session ever had: how long orphan copies can survive.
     longest: int
-    entries: Mapping[str, Entry] = {}
+    entries: dict[str, Entry] = {}  # noqa: RUF012  # never changed: many records share one
     #: The `clear()` calls behind this record, the last one first: (generation << 32) + who cleared. Attributes whose
     #: writer had not seen the last one were swept away.
     floor: tuple[int, ...] = ()
@@ -232,15 +240,16 @@ def apply(record: Record, changes: Changes, stamp: Stamp, now: int) -> Record:
         if floor != record.floor:
             entries = {}
     if not swept:
-        _write(entries, changes, Stamp(stamp.version, stamp.writer, floor[0] if floor else 0), now)
+        _write(entries, changes, stamp, floor[0] if floor else 0, now)
     interval = record.interval
     if changes.interval is not None:
         interval = max(interval, (changes.interval, stamp.version, stamp.writer), key=_interval_order)
     longest = max(record.longest, life(interval[0]))
     kept = _forget_old_marks(entries, now - longest - SLACK)
     cookie_only = record.cookie_only or changes.cookie_only
-    head = record.created, interval, longest, kept, floor, record.state, record.moved_to, record.closed
-    return _new(Record, (*head, record.decider, record.recent, cookie_only))
+    created, _, _, _, _, state, moved_to, closed, decider, recent, _ = record
+    fields = (created, interval, longest, kept, floor, state, moved_to, closed, decider, recent, cookie_only)
+    return _new(Record, fields)
 
 
 def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
@@ -258,11 +267,11 @@ def _clear(record: Record, stamp: Stamp) -> tuple[tuple[int, ...], bool]:
     return (generation * _GENERATION + who, *record.floor)[:CLEARS], record.cleared > stamp.seen
 
 
-def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, now: int) -> None:
+def _write(entries: dict[str, Entry], changes: Changes, stamp: Stamp, seen: int, now: int) -> None:
     for name, payload in changes.values.items():
-        _put(entries, name, (stamp.version, stamp.writer, payload, 0, stamp.seen))
+        _put(entries, name, (stamp.version, stamp.writer, payload, 0, seen))
     for name in changes.deleted:
-        _put(entries, name, (stamp.version, stamp.writer, None, now, stamp.seen))
+        _put(entries, name, (stamp.version, stamp.writer, None, now, seen))
 
 
 def _put(entries: dict[str, Entry], name: str, entry: Entry) -> None:

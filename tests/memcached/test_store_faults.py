@@ -12,7 +12,7 @@ import pytest
 from servers import Memcached
 from storage import INTERVAL, PREFIX, SECRET, TIMEOUT, Rig, changes, decide, loaded, memcached_rig
 
-from sharedsession.codec import RecordCodec
+from sharedsession.codec import Decoded, RecordCodec
 from sharedsession.errors import SessionTooLargeError, StoreUnavailableError
 from sharedsession.memcached.commands import Answer, Command, Transport
 from sharedsession.memcached.health import ProbedHealth
@@ -88,7 +88,7 @@ def held(rig: Rig, node: str, key: str) -> dict[str, bytes] | None:
     """Return the attributes in one node's copy; None when it holds no readable one."""
     value = raw(rig, node, key)
     decoded = rig.codec.decode(key, value) if value else None
-    return decoded.record.live if isinstance(decoded, tuple) else None
+    return decoded.record.live if isinstance(decoded, Decoded) else None
 
 
 def wait_until_up(rig: Rig, *names: str) -> None:
@@ -549,7 +549,7 @@ def test_a_former_secret_reads_and_the_record_is_written_anew(make_rig: MakeRig,
     new = make_rig(nodes, secrets=(present, SECRET))
     assert live(new, key) == {"a": b"1"}
     only_new = RecordCodec((present,), PREFIX)
-    assert all(isinstance(only_new.decode(key, raw(new, node, key)), tuple) for node in ("n1", "n2"))
+    assert all(isinstance(only_new.decode(key, raw(new, node, key)), Decoded) for node in ("n1", "n2"))
 
 
 # -- refused writes ----------------------------------------------------------------------------------------------------

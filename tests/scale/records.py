@@ -10,7 +10,7 @@ from bench.payloads import LOGIN, SMALL
 
 from sharedsession.assembly import VALUES
 from sharedsession.codec import RecordCodec
-from sharedsession.record import EPOCH, RECENT, SLACK, Record, State, tombstone
+from sharedsession.record import EPOCH, RECENT, SLACK, Entry, Record, State, tombstone
 
 KEY = "sharedsession:" + "0" * 64
 NOW = 1_800_000_000
@@ -32,7 +32,9 @@ def stored(record: Record) -> int:
 
 def session(values: dict[str, Any]) -> Record:
     """Return the record of a session."""
-    entries = {name: (_VERSION, _WRITER, VALUES.encode(name, value), 0, 0) for name, value in values.items()}
+    entries: dict[str, Entry] = {
+        name: (_VERSION, _WRITER, VALUES.encode(name, value), 0, 0) for name, value in values.items()
+    }
     return _BLANK._replace(entries=entries)
 
 

@@ -301,7 +301,7 @@ class Copies:
     ) -> list[tuple[str, Answer]]:
         """Send the record to all nodes, to each by compare-and-swap with what is known of it; return their answers."""
         value, life_left = self._encode(record), self._cluster.ttl(record) if ttl is None else ttl
-        decoded = Decoded(record, outdated=False)
+        decoded = Decoded(record)
         puts = [(node, Put(self.key, value, life_left, self._tokens[node], repeatable)) for node in nodes]
         answers = self._cluster.transport.ask(puts, self._cluster.required)
         for place, node in enumerate(nodes):
@@ -360,7 +360,7 @@ class Copies:
     def _answered(self, node: str, token: Token | None) -> None:
         self._tokens[node] = token
         self._unread.discard(node)
-        if not self._cluster.health.is_up(node):
+        if node in self._cluster.health.down:
             self._cluster.health.mark_up(node)
 
     def _note_failure(self, node: str, answer: Answer) -> None:

@@ -82,8 +82,9 @@ def usual(command: Command, opaque: str, reply: bytes, newest: int) -> Answer | 
     Those are `VA <size> c<cas> t<life> O<opaque>` and the value, and `HD c<cas> O<opaque>`: the flags in the order in
     which they were asked for. None: it is something else, for `answer` to look at.
     """
-    end = reply.find(b"\r\n", 0, _USUAL_LINE)
-    words = str(reply[: max(end, 0)], "latin-1").split(" ")
+    head = reply[:_USUAL_LINE].decode("latin-1")
+    end = head.find("\r\n")
+    words = head[: max(end, 0)].split(" ")
     if words[-1] != opaque:
         return None
     if type(command) is Get and len(words) == 5:

@@ -11,7 +11,7 @@ import msgpack
 from sharedsession.assembly import VALUES
 from sharedsession.codec import Decoded, RecordCodec
 from sharedsession.compression import decompressed
-from sharedsession.record import Record
+from sharedsession.record import Entry, Record
 
 from ..figures import SAME
 from ..timing import cores, start_servers
@@ -61,7 +61,9 @@ def _own(values: dict[str, Any]) -> Action:
     codec = RecordCodec((b"s" * 32,), "sharedsession:")
 
     def encode(values: dict[str, Any]) -> bytes:
-        entries = {name: (1, 1 << 62, VALUES.encode(name, value), 0, 0) for name, value in values.items()}
+        entries: dict[str, Entry] = {
+            name: (1, 1 << 62, VALUES.encode(name, value), 0, 0) for name, value in values.items()
+        }
         return codec.encode(_KEY, Record(1_700_000_000, (1800, 1, 0), 1800, entries))
 
     stored = encode(values)
