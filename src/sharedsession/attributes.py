@@ -6,9 +6,11 @@ from collections.abc import Iterator
 from typing import Any, Final
 
 from .compression import compressed, decompressed
-from .record import NO_CHANGES, OWN, PAYLOAD, Changes, Entry, payload_of
+from .record import NO_CHANGES, OWN, Changes, Entry, payload_of
 from .values import IMMUTABLE, UnknownTypeError, ValueCodec
 
+#: Stands for a value where there is none.
+_NOTHING: Final = object()
 #: Makes a named tuple at half of what its class takes.
 _new: Final = tuple.__new__
 
@@ -45,22 +47,33 @@ class Attributes:
         Raises:
             KeyError: there is none, or its type is not known here.
         """
+        found = self.find(name, _NOTHING)
+        if found is _NOTHING:
+            raise KeyError(name)
+        return found
+
+    def find(self, name: Any, otherwise: Any) -> Any:
+        """Return what `get` returns, and `otherwise` where that raises KeyError."""
         if name in self._values:
             return self._values[name]
-        if name in self._deleted or name in self.undecodable:
-            raise KeyError(name)
-        payload = self._base[name][PAYLOAD]
-        if payload is None or not isinstance(name, str) or name.startswith(OWN):
-            raise KeyError(name)
+        if not isinstance(name, str) or name in self._deleted or name in self.undecodable or name.startswith(OWN):
+            return otherwise
+        payload = payload_of(self._base, name)
+        if payload is None:
+            return otherwise
         try:
             payload = decompressed(payload)
             value = self._values[name] = self._codec.decode(payload)
         except UnknownTypeError:
             self.undecodable.add(name)
-            raise KeyError(name) from None
+            return otherwise
         if type(value) not in IMMUTABLE:
             self._exposed[name] = payload
         return value
+
+    def has(self, name: Any) -> bool:
+        """Say whether there is an attribute that can be read."""
+        return self.find(name, _NOTHING) is not _NOTHING
 
     def set(self, name: Any, value: Any) -> None:
         """Set a value.
@@ -103,7 +116,7 @@ class Attributes:
     def names(self) -> Iterator[str]:
         """Yield the name of every attribute that can be read."""
         for name in [*self._base, *(name for name in self._values if name not in self._base)]:
-            if name not in self._deleted and not name.startswith(OWN) and self._readable(name):
+            if name not in self._deleted and not name.startswith(OWN) and self.has(name):
                 yield name
 
     def holds(self, name: str) -> bool:
@@ -166,10 +179,3 @@ class Attributes:
 
     def _stored(self, name: str) -> bytes | None:
         return payload_of(self._base, name)
-
-    def _readable(self, name: str) -> bool:
-        try:
-            self.get(name)
-        except KeyError:
-            return False
-        return True

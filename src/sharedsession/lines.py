@@ -70,21 +70,22 @@ class Lines:
             if line.owner == me:
                 return Turn.AT_ONCE, None
             line.waiting += 1
-        return (Turn.WAITED, line) if self._wait(key, line, patience, me) else (Turn.IN_VAIN, None)
+            head = line.begin_waiting()
+        return (Turn.WAITED, line) if self._wait(key, line, head, patience, me) else (Turn.IN_VAIN, None)
 
-    def _wait(self, key: str, line: _Line, patience: Callable[[float], float], me: int) -> bool:
+    def _wait(self, key: str, line: _Line, head: threading.Lock, patience: Callable[[float], float], me: int) -> bool:
         came, before, begun = False, -1, time.monotonic()
         try:
             # On as long as the line moves: many quick ones before us are no reason to go beside it.
             while not came and before != line.turns:
                 before = line.turns
-                came = line.head.acquire(timeout=_seconds(patience(time.monotonic() - begun)))
+                came = head.acquire(timeout=_seconds(patience(time.monotonic() - begun)))
         finally:
             with self._guard:
                 line.waiting -= 1
                 if came:
                     line.owner = me
-                elif not line.waiting and not line.head.locked():
+                elif not line.waiting and not head.locked():
                     del self._lines[key]  # whoever left it left it for us
         return came
 
@@ -95,7 +96,8 @@ class Lines:
             line.turns += 1
             if not line.waiting:
                 self._lines.pop(key, None)  # a child forked in here has none
-            line.head.release()
+            if line.head is not None:
+                line.head.release()
 
 
 class Place:
@@ -124,14 +126,21 @@ class _Line:
     __slots__ = ("head", "owner", "turns", "waiting")
 
     def __init__(self, owner: int) -> None:
-        self.head: threading.Lock = threading.Lock()
-        self.head.acquire()
+        #: Held by who is at the head; None: nobody has waited yet.
+        self.head: threading.Lock | None = None
         #: The thread at the head; 0: it is being handed over.
         self.owner: int = owner
         #: Threads that have been at the head and are done.
         self.turns: int = 0
         #: Threads that wait for it.
         self.waiting: int = 0
+
+    def begin_waiting(self) -> threading.Lock:
+        """Return what is to be acquired; while nobody else changes the line."""
+        if self.head is None:
+            self.head = threading.Lock()
+            self.head.acquire()
+        return self.head
 
 
 def _seconds(patience: float) -> float:

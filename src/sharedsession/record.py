@@ -104,11 +104,7 @@ class Record(NamedTuple):
     @property
     def version(self) -> int:
         """The highest version anything in the record carries, at least that with which its epoch begins."""
-        highest = max(self.interval[1], self.decider[0] * EPOCH)
-        for entry in self.entries.values():
-            if entry[VERSION] > highest:
-                highest = entry[VERSION]
-        return highest
+        return _version(self)
 
     @property
     def cleared(self) -> int:
@@ -128,6 +124,19 @@ class Record(NamedTuple):
     def payload(self, name: str) -> bytes | None:
         """Return an attribute's encoded value; None: there is none, or it was deleted."""
         return payload_of(self.entries, name)
+
+
+def _version(record: Record) -> int:
+    highest = max(record.interval[1], record.decider[0] * EPOCH)
+    for entry in record.entries.values():
+        if entry[VERSION] > highest:
+            highest = entry[VERSION]
+    return highest
+
+
+def stamp_after(record: Record, writer: int) -> Stamp:
+    """Return the stamp of a change by one who has read the record."""
+    return Stamp(_version(record) + 1, writer, record.cleared)
 
 
 def payload_of(entries: Mapping[str, Entry], name: str) -> bytes | None:

@@ -102,6 +102,15 @@ class Session(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         self._life.writable.delete(name)
 
+    # Mapping's own two would go by way of an exception, for a name that is not there.
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """Return an attribute, or the default where there is none."""
+        return self._life.attributes.find(name, default)
+
+    def __contains__(self, name: object) -> bool:
+        return self._life.attributes.has(name)
+
     def __iter__(self) -> Iterator[str]:
         return iter(list(self._life.attributes.names()))
 

@@ -10,7 +10,21 @@ import secrets
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final
 
-from ..record import MOVE_GRACE, OWN, WRITER, Changes, Record, Stamp, State, apply, life, merge, new_epoch, tombstone
+from ..record import (
+    MOVE_GRACE,
+    OWN,
+    WRITER,
+    Changes,
+    Record,
+    Stamp,
+    State,
+    apply,
+    life,
+    merge,
+    new_epoch,
+    stamp_after,
+    tombstone,
+)
 from ..stats import logger
 from .cluster import Cluster
 from .commands import Delete
@@ -352,7 +366,7 @@ class Store:
 
     def stamp(self, record: Record) -> Stamp:
         """Return the stamp of a change by one who has read `record`."""
-        return Stamp(record.version + 1, secrets.randbits(63), record.cleared)
+        return stamp_after(record, secrets.randbits(63))
 
     def absent(self, record: Record) -> Absent:
         """Return what a record that is no longer live means."""

@@ -201,9 +201,10 @@ class MemcachedTransport:
     def _fly(self, node: Node, command: Command, connection: Connection, deadline: Deadline) -> Flight | Answer:
         """Send a command on a connection."""
         flight = Flight(node, command, connection, max(node.opened, connection.number))
-        start = time.monotonic()
+        start = 0.0
         try:
             if type(command) is Put:
+                start = time.monotonic()
                 objection = _objection(command, connection, deadline)
                 if objection is not None:
                     node.give(connection)
@@ -213,7 +214,7 @@ class MemcachedTransport:
             connection.close()
             if not isinstance(error, FAULTS):
                 raise
-            if isinstance(error, TimeoutError):
+            if start and isinstance(error, TimeoutError):
                 # A large value to a node that does not read: that must not cost the others their time.
                 deadline.at += time.monotonic() - start
             return self._broken(flight, error, deadline)
