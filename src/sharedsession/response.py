@@ -104,8 +104,9 @@ class Response:
         except REFUSALS as error:
             self.refuse(error)
             return
-        if status.startswith("500") and self._exchange.failure is not None:
-            self.refuse(self._exchange.failure)
+        failure = self._exchange.failure
+        if failure is not None and status.startswith("500"):
+            self.refuse(failure)
             return
         self._leave(status, headers, self._exc_info)
 
