@@ -218,14 +218,15 @@ class Exchange(Visit):
             found = found.outer
         return found
 
-    def commit(self, failed: bool, headers: Headers) -> None:
+    def commit(self, status: str, headers: Headers) -> None:
         """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
 
         Args:
-            failed: the response is an error of the server, 5xx.
+            status: the response's, which begins with three digits.
             headers: the response's.
 
         Raises:
+            ValueError: the status is none.
             StoreUnavailableError, SessionTooLargeError: it was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
@@ -233,7 +234,7 @@ class Exchange(Visit):
         if policy.slide_always and not life.accessed:
             life.touch()
         if life.accessed:
-            self._commit(life, failed, headers)
+            self._commit(life, int(status[:3]) >= 500, headers)
         if policy.tracking.needs_entry:
             self._carry_on(headers)
 

@@ -255,7 +255,7 @@ class SharedSessionInterface(SessionInterface):
                 session.check_values()
             return
         headers = list(response.headers.items())
-        exchange.commit(response.status_code >= 500, headers)
+        exchange.commit(response.status, headers)
         response.headers.clear()
         response.headers.extend(headers)
 

@@ -100,7 +100,7 @@ class Response:
         if status is None:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         try:
-            self._exchange.commit(status.startswith("5"), headers)
+            self._exchange.commit(status, headers)
         except REFUSALS as error:
             self.refuse(error)
             return

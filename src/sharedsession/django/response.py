@@ -61,7 +61,7 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
 def _save(response: HttpResponseBase, exchange: Exchange) -> None:
     """Save, and tell the client; a streaming response cannot tell it anything afterwards."""
     headers = list(response.items())
-    exchange.commit(response.status_code >= 500, headers)
+    exchange.commit(str(response.status_code), headers)
     _apply(headers, response)
     if response.streaming:
         exchange.headers_sent()
