@@ -18,6 +18,9 @@ from itsdangerous import Signer
 
 from .mac import Authenticator
 
+# Modules' functions, looked up once: compiled, each time costs as much as the call.
+_are_equal: Final = hmac.compare_digest
+_sha256: Final = hashlib.sha256
 #: What stands before the route.
 _SIGNED: Final = re.compile(r"[0-9a-f]{64}", re.ASCII)
 #: The route, with its dot.
@@ -125,13 +128,13 @@ class IdFactory:
             return BadId.MALFORMED
         for place, authenticator in enumerate(self._macs):
             # No form is asked of what was signed here.
-            if hmac.compare_digest(_mac(authenticator, token), mac):
+            if _are_equal(_mac(authenticator, token), mac):
                 return SessionId(token, mac, suffix[1:], self.storage_key(token), outdated=place > 0)
         return BadId.FORGED if _SIGNED.fullmatch(text[:64]) else BadId.MALFORMED
 
     def storage_key(self, token: str) -> str:
         """Return prefix + SHA-256 of the random part: of fixed length, free of anything the client chose."""
-        return self._prefix + hashlib.sha256(token.encode()).hexdigest()
+        return self._prefix + _sha256(token.encode()).hexdigest()
 
 
 def derive_keys(keys: tuple[bytes, ...], purpose: str, key_prefix: str) -> tuple[bytes, ...]:

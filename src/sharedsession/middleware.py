@@ -91,14 +91,13 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
     Raises:
         KeyError: no session middleware is around this application (or none of that name, or `ignore_paths` has it).
     """
-    found = environ.get(SESSION_KEY) if name is None else _named(environ, name)
-    if found is None and environ.get(IGNORED_KEY):
+    found: Session | None = environ.get(SESSION_KEY) if name is None else _named(environ, name)
+    if found is not None:
+        return found
+    if environ.get(IGNORED_KEY):
         raise KeyError("no session in environ: ignore_paths covers this request's path")
-    if found is None:
-        wanted = "" if name is None else f" named {name!r}"
-        raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")
-    session: Session = found
-    return session
+    wanted = "" if name is None else f" named {name!r}"
+    raise KeyError(f"no session{wanted} in environ: wrap the application in SessionMiddleware")
 
 
 def _named(environ: dict[str, Any], name: str) -> Session | None:

@@ -116,9 +116,16 @@ class ValueCodec:
         except OverflowError:
             pass  # an int beyond 64 bits is a type of ours
         try:
-            return _Encoder(self._by_class, self._by_name, self._families).pack(value)
+            return self._encoded(value)
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(f"session attribute {name!r} cannot be stored: {error}") from error
+
+    def _encoded(self, value: object) -> bytes:
+        try:
+            return _Encoder(self._by_class, self._by_name, self._families, None).pack(value)
+        except UnicodeEncodeError:
+            # See `packing`; all of it anew, since what has surrogates may lie in others that have.
+            return _Encoder(self._by_class, self._by_name, self._families, "surrogatepass").pack(value)
 
     def decode(self, payload: bytes) -> Any:
         """Return the value that `payload` encodes.
@@ -137,14 +144,16 @@ class _Encoder:
         by_class: dict[type[Any], str],
         by_name: dict[str, _Registered],
         families: dict[type[Any], Callable[[Any], Any]],
+        errors: str | None,
     ) -> None:
+        self._errors = errors
         self._by_class = by_class
         self._by_name = by_name
         self._families = families
         self._depth = 0
 
     def pack(self, value: object) -> bytes:
-        whole: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors="surrogatepass")
+        whole: bytes = msgpack.packb(value, default=self._to_ext, strict_types=True, unicode_errors=self._errors)
         return whole
 
     def _to_ext(self, value: Any) -> Any:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import NamedTuple, Protocol
 
-# What every request makes several of are classes with slots, which compiled cost a quarter of what a named tuple costs.
+# Classes with slots where a request makes several: compiled, they cost a quarter of what a named tuple costs.
 
 
 class Token:
@@ -57,21 +57,29 @@ class Put:
         self.repeatable: bool = repeatable
 
 
-class Touch(NamedTuple):
+class Touch:
     """Prolong a value's life to `ttl` seconds without reading it."""
 
-    key: str
-    ttl: int
+    __slots__ = ("key", "ttl")
+
+    def __init__(self, key: str, ttl: int) -> None:
+        self.key: str = key
+        self.ttl: int = ttl
 
 
-class Delete(NamedTuple):
+class Delete:
     """Remove a value. The answer is not waited for: always `Stored`."""
 
-    key: str
+    __slots__ = ("key",)
+
+    def __init__(self, key: str) -> None:
+        self.key: str = key
 
 
-class Ping(NamedTuple):
+class Ping:
     """Ask whether the node answers, on a connection of its own."""
+
+    __slots__ = ()
 
 
 Command = Get | Put | Touch | Delete | Ping

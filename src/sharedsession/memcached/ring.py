@@ -20,6 +20,8 @@ POINTS = 160
 #: Nodes that are ever considered for one key: enough for its copies and all that may stand in for them.
 LONGEST_LIST: Final = 12
 _CIRCLE = 2**32
+#: Looked up once: compiled, each time costs as much as the call.
+_crc32: Final = zlib.crc32
 
 
 class Ring:
@@ -94,7 +96,7 @@ class Ring:
 def key_point(key: str) -> int:
     """Return a key's point on the circle, 0 to 2**32 - 1."""
     # Enough, since keys end with hashes of their own, which clients do not choose: all that is left is to spread them.
-    return zlib.crc32(key.encode())
+    return _crc32(key.encode())
 
 
 def key_position(key: str) -> float:

@@ -8,7 +8,7 @@ Headers = list[tuple[str, str]]
 def vary_on_cookie(headers: Headers) -> None:
     """Say that the response depends on the cookie (RFC 9110 12.5.5); "*" says so already."""
     for index, (name, value) in enumerate(headers):
-        if name.lower() == "vary":
+        if len(name) == 4 and name.lower() == "vary":
             fields = [field.strip().lower() for field in value.split(",")]
             if "cookie" not in fields and "*" not in fields:
                 headers[index] = (name, f"{value}, Cookie" if value.strip() else "Cookie")
