@@ -139,7 +139,7 @@ def stamp_after(record: Record, writer: int) -> Stamp:
     return Stamp(_version(record) + 1, writer, record.cleared)
 
 
-def payload_of(entries: Mapping[str, Entry], name: str) -> bytes | None:
+def payload_of(entries: dict[str, Entry], name: str) -> bytes | None:
     """Return an attribute's encoded value; None: there is none, or it was deleted."""
     entry = entries.get(name)
     return None if entry is None else entry[PAYLOAD]
