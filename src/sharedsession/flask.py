@@ -20,7 +20,7 @@ from .exchange import Exchange
 from .flaskcookies import SignedCookies, attribute_names
 from .middleware import SessionMiddleware
 from .record import FOREVER
-from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, innermost
 from .session import Life, Session
 from .settings import SETTING_PREFIX, all_options, build_config, read_environment
 
@@ -123,7 +123,7 @@ class SharedSession(SessionMiddleware):
         # What the app would have kept its sessions with.
         self._former: SessionInterface | None = None
         self._flask: flask.Flask | None = None
-        self._building = threading.Lock()
+        self._building = threading.RLock()
         self._built = False
         if app is not None:
             self.init_app(app)
@@ -239,7 +239,7 @@ class SharedSessionInterface(SessionInterface):
         if not isinstance(found, FlaskSession):
             # A test request context, or session_transaction(): no middleware is around this environ.
             exchange = Exchange(self._extension.parts.policy, request.environ)
-            exchange.outer = request.environ.get(EXCHANGE_KEY)
+            exchange.outer = innermost(request.environ)
             request.environ[_EXCHANGE_KEY] = exchange
             request.environ[EXCHANGE_KEY] = exchange
             request.environ[SESSION_KEY] = found = exchange.session

@@ -36,7 +36,8 @@ class Lines:
 
     def __init__(self) -> None:
         self._lines: dict[str, _Line] = {}
-        self._guard = threading.Lock()
+        # One that its thread may take again: in here the collector may run, and with it anybody's code.
+        self._guard = threading.RLock()
         self._renewer = Renewer(self.renew)
 
     def __len__(self) -> int:
@@ -45,7 +46,7 @@ class Lines:
     def renew(self) -> None:
         """Begin anew in a forked child, where nobody waits."""
         self._lines = {}
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
 
     def turn(self, key: str, patience: Callable[[float], float]) -> Place:
         """Return a context manager that waits for those who came before with the same key, until its block is left.
@@ -62,16 +63,23 @@ class Lines:
     def enter(self, key: str, patience: Callable[[float], float]) -> tuple[Turn, _Line | None]:
         """Wait for the head of the line; return it, unless one is there already or has waited in vain."""
         me = threading.get_ident()
-        with self._guard:
-            line = self._lines.get(key)
-            if line is None:
-                line = self._lines[key] = _Line(me)
-                return Turn.AT_ONCE, line
+        own = _Line(me)
+        # Atomic, so that nobody who finds no line takes the guard.
+        while (line := self._lines.setdefault(key, own)) is not own:
             if line.owner == me:
                 return Turn.AT_ONCE, None
+            head = self._join(key, line)
+            if head is not None:
+                return (Turn.WAITED, line) if self._wait(key, line, head, patience, me) else (Turn.IN_VAIN, None)
+        return Turn.AT_ONCE, own
+
+    def _join(self, key: str, line: _Line) -> threading.Lock | None:
+        """Return what those in a line acquire in turn; None: there is no such line any more."""
+        with self._guard:
+            if self._lines.get(key) is not line:
+                return None
             line.waiting += 1
-            head = line.begin_waiting()
-        return (Turn.WAITED, line) if self._wait(key, line, head, patience, me) else (Turn.IN_VAIN, None)
+            return line.begin_waiting()
 
     def _wait(self, key: str, line: _Line, head: threading.Lock, patience: Callable[[float], float], me: int) -> bool:
         came, before, begun = False, -1, time.monotonic()
@@ -138,8 +146,9 @@ class _Line:
     def begin_waiting(self) -> threading.Lock:
         """Return what is to be acquired; while nobody else changes the line."""
         if self.head is None:
-            self.head = threading.Lock()
-            self.head.acquire()
+            head = threading.Lock()
+            head.acquire()
+            self.head = head  # not before: a child may be forked at any time
         return self.head
 
 

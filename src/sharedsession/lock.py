@@ -65,7 +65,7 @@ class Waiters:
         self.lines: Lines = Lines()
         # Owner -> its beats, and since when they have been the last ones. Kept for those who wait less than a lease.
         self._seen: dict[int, tuple[int, float]] = {}
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         renew_after_fork(self)
 
     def renew(self) -> None:
@@ -323,14 +323,14 @@ class _Keeper:
 
     def __init__(self) -> None:
         self._held: weakref.WeakSet[SessionLock] = weakref.WeakSet()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._running = False
         renew_after_fork(self)
 
     def renew(self) -> None:
         """Begin anew in a forked child, which holds nothing."""
         self._held = weakref.WeakSet()
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._running = False
 
     def keep(self, lock: SessionLock) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import NamedTuple
 
 from .forking import renew_after_fork
@@ -43,13 +44,14 @@ class MemoryTransport:
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
         self._items: dict[str, _Item] = {}
-        self._lock = threading.Lock()
-        self._cas = 0
+        # One that its thread may take again: in here the collector may run, and with it anybody's code.
+        self._lock = threading.RLock()
+        self._numbers = count(1)
         renew_after_fork(self)
 
     def renew(self) -> None:
         """Replace the lock in a forked child: another thread may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def ask(self, requests: Sequence[tuple[str, Command]], enough: int = 1) -> list[Answer]:
         """Do every command; return the answers in order."""
@@ -79,29 +81,36 @@ class MemoryTransport:
         if item is None:
             return MISSING
         if command.ttl is not None:
-            self._items[command.key] = item._replace(expires=self._clock() + command.ttl)
+            self._prolong(command.key, item, command.ttl)
         return Found(item.value, Token(item.cas, 0), int(item.expires - self._clock()))
 
     def _put(self, command: Put) -> Answer:
+        # Made first: the collector must not come between the look and the deed.
+        new = _Item(command.value, next(self._numbers), self._clock() + max(command.ttl, 1))
         item = self._live(command.key)
         if command.token is not None and item is None:
             return MISSING
         if (item and item.cas) != (command.token and command.token.cas):
             return CONFLICT
-        self._cas += 1
-        self._items[command.key] = _Item(command.value, self._cas, self._clock() + max(command.ttl, 1))
-        if self._cas % _SWEEP_EVERY == 0:
+        self._items[command.key] = new
+        if new.cas % _SWEEP_EVERY == 0:
             self._sweep()
-        return Stored(Token(self._cas, 0))
+        return Stored(Token(new.cas, 0))
 
     def _touch(self, command: Touch) -> Answer:
         item = self._live(command.key)
         if item is None:
             return MISSING
-        self._items[command.key] = item._replace(expires=self._clock() + command.ttl)
+        self._prolong(command.key, item, command.ttl)
         return Stored(NO_TOKEN)
+
+    def _prolong(self, key: str, item: _Item, ttl: int) -> None:
+        prolonged = item._replace(expires=self._clock() + ttl)
+        if self._items.get(key) is item:
+            self._items[key] = prolonged
 
     def _sweep(self) -> None:
         now = self._clock()
-        for key in [key for key, item in self._items.items() if item.expires <= now]:
-            del self._items[key]
+        for key, item in self._items.copy().items():
+            if item.expires <= now and self._items.get(key) is item:
+                del self._items[key]

@@ -12,8 +12,7 @@ from .assembly import Parts, assemble
 from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import ConfigError
-from .exchange import Exchange
-from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, Serving
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, Serving, innermost
 from .session import Session
 from .settings import build_config, read_environment
 
@@ -101,8 +100,8 @@ def get_session(environ: dict[str, Any], name: str | None = None) -> Session:
 
 
 def _named(environ: dict[str, Any], name: str) -> Session | None:
-    innermost: Exchange | None = environ.get(EXCHANGE_KEY)
-    found = None if innermost is None else innermost.named(name)
+    exchange = innermost(environ)
+    found = None if exchange is None else exchange.named(name)
     return None if found is None else found.session
 
 

@@ -21,7 +21,8 @@ Write = Callable[[bytes], object]
 class Response:
     """One response on its way: holds the application's status and headers back until the session is saved."""
 
-    _status: str | None = None
+    _started: bool = False
+    _status: str = ""
     _exc_info: ExcInfo | None = None
     _write: Write | None = None
     _left: bool = False
@@ -35,7 +36,7 @@ class Response:
         self._exchange = exchange
         self._environ = environ
         self._server_start = start_response
-        self._headers: Headers
+        self._headers: Headers = []
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
@@ -59,7 +60,7 @@ class Response:
         # Nothing of the application runs any more once it has returned one of these.
         self._ends = type(body) in (list, tuple)
         try:
-            if self._status is not None and not self._left:
+            if self._started and not self._left:
                 self._commit()
         except BaseException:
             _close(body)
@@ -81,10 +82,11 @@ class Response:
         if self._left:
             # The headers have left: the server raises the exception, or complains that none is given.
             return self._server_start(status, headers, exc_info)
-        if self._status is not None and exc_info is None:
+        if self._started and exc_info is None:
             raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
         self._headers = _copy(headers)
         self._status, self._exc_info = status, exc_info
+        self._started = True
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:
@@ -97,7 +99,7 @@ class Response:
     def _commit(self) -> None:
         """Save the session, then let the headers leave; a 503 or 409 leaves instead when it cannot be saved."""
         status, headers = self._status, self._headers
-        if status is None:
+        if not self._started:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         try:
             self._exchange.commit(status, headers)
@@ -132,7 +134,7 @@ class Response:
         return [self._refusal.description.encode()]
 
     def _leave(self, status: str, headers: Headers, exc_info: ExcInfo | None) -> None:
-        self._status, self._exc_info = status, None
+        self._exc_info = None
         self._left = True
         if exc_info is None:
             self._write = self._server_start(status, headers)

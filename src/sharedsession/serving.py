@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 SESSION_KEY: Final = "sharedsession.session"
 #: environ key of the innermost middleware's exchange, which knows the URLs of the request, and the exchanges around it.
 EXCHANGE_KEY: Final = "sharedsession.exchange"
-#: environ key that is set where `ignore_paths` has it that there is no session.
+#: environ key that is set where `ignore_paths` has it that there is no session: the exchange that is out of sight
+#: there, of which only `named` is asked, or True.
 IGNORED_KEY: Final = "sharedsession.ignored"
 
 
@@ -56,20 +57,19 @@ class Serving:
         if not self._policy.ignores(decoded(environ.get("PATH_INFO", ""))):
             return False
         self._policy.tracking.enter(environ)
+        hidden = environ.pop(EXCHANGE_KEY, None) or environ.get(IGNORED_KEY) or True
         environ.pop(SESSION_KEY, None)
-        environ.pop(EXCHANGE_KEY, None)
-        environ[IGNORED_KEY] = True
+        environ[IGNORED_KEY] = hidden
         return True
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         exchange.name, exchange.owner = self._name, self._owner
-        outer: Exchange | None = environ.get(EXCHANGE_KEY)
-        if outer is not None:
-            exchange.outer = self._around(outer)
+        if environ.get(EXCHANGE_KEY) is not None or environ.get(IGNORED_KEY) is not None:
+            outer = innermost(environ)
+            exchange.outer = self._around(outer) if outer is not None else None
+            environ.pop(IGNORED_KEY, None)
         environ[SESSION_KEY] = exchange.session
         environ[EXCHANGE_KEY] = exchange
-        if environ.get(IGNORED_KEY):
-            del environ[IGNORED_KEY]
 
     def _around(self, outer: Exchange) -> Exchange | None:
         """Return the exchange around this one, of the innermost among the other middlewares."""
@@ -80,6 +80,12 @@ class Serving:
         if known.owner is not self._owner:
             raise ConfigError("cookie_name", f"two session middlewares use {self._name!r}; give each its own name")
         return known.outer
+
+
+def innermost(environ: dict[str, Any]) -> Exchange | None:
+    """Return the exchange from which all those around the application are found by name, in sight or not."""
+    found = environ.get(EXCHANGE_KEY) or environ.get(IGNORED_KEY)
+    return found if isinstance(found, Exchange) else None
 
 
 def refuse_several_processes(environ: dict[str, Any]) -> None:

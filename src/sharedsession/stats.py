@@ -24,7 +24,8 @@ class Stats:
     """
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._lock = threading.Lock()
+        # One that its thread may take again: in here the collector may run, and with it anybody's code.
+        self._lock = threading.RLock()
         self._counts: Counter[str] = Counter()
         self._clock = clock
         self._last: dict[str, float] = {}
@@ -32,7 +33,7 @@ class Stats:
 
     def renew(self) -> None:
         """Count from 0 in a forked child, with a lock that nobody holds."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._counts = Counter()
 
     def count(self, name: str, by: int = 1) -> None:

@@ -62,7 +62,8 @@ class ProbedHealth:
         #: The nodes that are not to be asked -> when each is to be probed next (time.monotonic).
         self.down: dict[str, float] = {}
         self._suspects: set[str] = set()
-        self._lock = threading.Lock()
+        # One that its thread may take again: in here the collector may run, and with it anybody's code.
+        self._lock = threading.RLock()
         self._prober: threading.Thread | None = None
         self._wake = threading.Event()
         self._closed = False
@@ -110,7 +111,7 @@ class ProbedHealth:
 
     def renew(self) -> None:
         """Form an opinion of its own in a forked child, which has no probing thread."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         self._wake = threading.Event()
         self.down = {}
         self._suspects = set()

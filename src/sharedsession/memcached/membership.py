@@ -41,7 +41,7 @@ class Membership:
         self._stats = clusters[0].stats
         self._transport = transport
         self._health = health
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
         #: The nodes, in the order written.
         self.nodes: tuple[NodeConfig, ...] = nodes
         # It may have served another list before.
@@ -50,7 +50,7 @@ class Membership:
 
     def renew(self) -> None:
         """Replace the lock in a forked child: another thread may have held it."""
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()
 
     def set_nodes(self, nodes: NodeList, *, gradually: bool = False) -> bool:
         """Put another list in force, and count `nodes_changed`; return False if it is the one that is.

@@ -85,7 +85,8 @@ def usual(command: Command, opaque: str, reply: bytes, newest: int) -> Answer | 
     head = reply[:_USUAL_LINE].decode("latin-1")
     end = head.find("\r\n")
     words = head[: max(end, 0)].split(" ")
-    if words[-1] != opaque:
+    # Not `VA -2` and nothing after it, for a negative slice.
+    if words[-1] != opaque or (type(command) is Get and len(reply) < end + 4):
         return None
     if type(command) is Get and len(words) == 5:
         status, size, cas, life, _ = words
