@@ -18,7 +18,7 @@ from strategies import exactly, values
 from sharedsession.attributes import Attributes
 from sharedsession.compression import compressed, decompressed
 from sharedsession.dialogue import Source
-from sharedsession.record import Changes, Entry, Record, Stamp, apply
+from sharedsession.record import OWN, Changes, Entry, Record, Stamp, apply
 from sharedsession.session import Life, Session
 from sharedsession.values import ValueCodec
 
@@ -630,6 +630,15 @@ def test_a_value_set_again_after_a_clear_is_written() -> None:
     attributes.clear()
     attributes.set("a", [1])
     assert attributes.changes().values == {"a": CODEC.encode("a", [1])}
+
+
+def test_what_the_library_stores_beside_them_is_no_attribute() -> None:
+    """Its own names can be neither read nor deleted, and are not listed."""
+    attributes = Attributes(CODEC, {f"{OWN}a": (1, 1, CODEC.encode("a", 1), 0, 0)})
+    assert (list(attributes.names()), attributes.has(f"{OWN}a"), attributes.find(f"{OWN}a", 5)) == ([], False, 5)
+    for act in (attributes.get, attributes.delete):
+        with pytest.raises(KeyError):
+            act(f"{OWN}a")
 
 
 def test_a_second_commit_writes_nothing_that_was_only_read() -> None:

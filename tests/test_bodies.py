@@ -40,6 +40,14 @@ class Body:
         self.closed += 1
 
 
+@pytest.mark.parametrize("body", [list, iter], ids=["list", "iterator"])
+def test_an_application_that_starts_no_response(body: Any) -> None:
+    """It is told so, by us or by the server, before anything is sent."""
+    app = bare(lambda environ, start_response: body([b"a"]))
+    with pytest.raises(AssertionError, match="start_response"):
+        Server().serve(app, Client(app).environ())
+
+
 def test_close_after_body() -> None:
     """The body's close() is called once when the response is complete."""
     body = Body()

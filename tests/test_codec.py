@@ -105,6 +105,13 @@ def test_a_collection_in_mid_packing_mixes_nothing() -> None:
     assert set(others) == {CODEC.encode("another key", RECORD)}
 
 
+@pytest.mark.parametrize("entry", [(3, 1), (3, 1, b"", 0, 0, 0), "abcde", b"abcde", None, 5], ids=repr)
+def test_an_entry_of_another_form_is_damage(entry: Any) -> None:
+    """A record that was signed here but holds what is no entry is refused as a whole, and raises nothing."""
+    value = CODEC.encode(KEY, RECORD._replace(entries={"a": entry}))
+    assert CODEC.decode(KEY, value) is Unreadable.DAMAGED
+
+
 def test_the_stored_form_is_pinned() -> None:
     """Records that an earlier version stored are read by this one; another form must have another format number."""
     assert FORMAT == 1

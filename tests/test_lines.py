@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import threading
 import time
@@ -100,6 +101,40 @@ def test_who_waits_goes_on_waiting_while_the_line_moves() -> None:
     with ThreadPoolExecutor(30) as pool:
         turns = list(pool.map(quick, range(30)))  # the last one waits for a second and a half
     assert Turn.IN_VAIN not in turns
+
+
+def test_what_the_collector_runs_in_a_turn_may_take_one() -> None:
+    """A finalizer that saves a session, run by a collection anywhere in a turn, neither hangs nor is left behind."""
+    lines, seen = Lines(), 0
+
+    class Left:
+        def __init__(self) -> None:
+            self.me = self
+
+        def __del__(self) -> None:
+            nonlocal seen
+            seen += 1
+            with lines.turn("k0", lambda _: 0.01), lines.turn("other", never):
+                pass
+
+    def work() -> None:
+        for number in range(3000):
+            gc.set_threshold(2 + number % 9)
+            Left()
+            with lines.turn(f"k{number % 3}", lambda _: 0.01):
+                pass
+
+    before = gc.get_threshold()
+    gc.collect()
+    thread = threading.Thread(target=work, daemon=True)
+    try:
+        thread.start()
+        thread.join(LONG)
+    finally:
+        gc.set_threshold(*before)
+    assert not thread.is_alive()
+    gc.collect()
+    assert (seen, len(lines)) == (3000, 0)
 
 
 def test_sessions_do_not_wait_for_each_other() -> None:

@@ -28,6 +28,7 @@ from webclient import (
 from werkzeug.middleware.dispatcher import DispatcherMiddleware
 
 from sharedsession import ConfigError, Session, SessionConfig, SessionMiddleware, get_session
+from sharedsession.flask import SharedSession
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse, WSGIApplication
@@ -85,6 +86,106 @@ def test_environ_served_again() -> None:
     middleware = bare(page(count))
     environ = Client(middleware).environ()
     assert [Server().serve(middleware, environ).text for _ in range(2)] == ["1", "1"]
+
+
+def test_environ_served_again_by_nested_middlewares() -> None:
+    """Served again with all that is around it, or from the inner one on, an environ has one session for each name."""
+    held: list[list[Session]] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        sessions = [get_session(environ, "OUTER"), get_session(environ, "INNER")]
+        assert get_session(environ) is sessions[1]
+        held.append(sessions)
+        return page(count)(environ, start_response)
+
+    inner = bare(app, cookie={"name": "INNER"})
+    outer = bare(inner, cookie={"name": "OUTER"})
+    environ = Client(outer).environ()
+    assert [Server().serve(each, environ).text for each in (outer, outer, inner, outer)] == ["1"] * 4
+    (first, one), (second, two), (third, three), (_, _) = held
+    assert third is second is not first
+    assert len({id(each) for each in (one, two, three)}) == 3
+    chain = [environ["sharedsession.exchange"]]
+    while chain[-1].outer is not None:
+        chain.append(chain[-1].outer)
+    assert [each.name for each in chain] == ["INNER", "OUTER"]
+
+
+def test_an_outer_session_is_found_where_an_inner_middleware_ignores_the_path() -> None:
+    """It is there by its name, inside and once the inner one has answered, and for what lies further inside."""
+    seen: list[Session] = []
+
+    def look(app: WSGIApplication) -> WSGIApplication:
+        def looking(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+            seen.append(get_session(environ, "OUTER"))
+            body = app(environ, start_response)
+            seen.append(get_session(environ, "OUTER"))
+            return body
+
+        return looking
+
+    def plain(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        return [str("sharedsession.session" in environ).encode()]
+
+    deepest: list[tuple[WSGIApplication, str]] = [
+        (plain, "False"),
+        (bare(plain, ignore_paths=("/",)), "False"),
+        (bare(plain, cookie={"name": "DEEP"}), "True"),
+    ]
+    for app, text in deepest:
+        middle = bare(look(app), cookie={"name": "MIDDLE"}, ignore_paths=("/",))
+        assert Client(bare(look(middle), cookie={"name": "OUTER"})).get().text == text
+    assert [len(seen), len({id(each) for each in seen})] == [12, 3]
+
+
+def test_two_middlewares_of_one_name_around_one_that_ignores_the_path() -> None:
+    """That is the same mistake."""
+    app = bare(bare(bare(page(show)), cookie={"name": "MIDDLE"}, ignore_paths=("/",)))
+    with pytest.raises(ConfigError, match="JSESSIONID"):
+        Client(app).get()
+
+
+def test_flask_inside_a_middleware_that_ignores_the_path() -> None:
+    """What another middleware ignores is not ignored by Flask's own."""
+    app = flask.Flask("shop")
+    SharedSession(app, secret_key=SECRET)
+
+    @app.get("/")
+    def view() -> str:
+        flask.session["a"] = 1
+        return str(dict(flask.session))
+
+    answer = Client(bare(app.wsgi_app, cookie={"name": "OUTER"}, ignore_paths=("/",))).get()
+    assert (answer.status, answer.text) == (200, "{'a': 1}")
+
+
+def test_flask_without_its_middleware_inside_another_one() -> None:
+    """Where Flask opens its session itself, the one around it is still found by its name."""
+    app = flask.Flask("shop")
+    SharedSession(app, secret_key=SECRET)
+    found: list[bool] = []
+
+    def inside(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        outer = get_session(environ)
+        with app.request_context(environ):
+            found.append(get_session(environ) is not outer is get_session(environ, "OUTER"))
+        return page(show)(environ, start_response)
+
+    Client(bare(inside, cookie={"name": "OUTER"})).get()
+    assert found == [True]
+
+
+def test_a_session_that_is_first_used_after_the_response(memcached: Memcached) -> None:
+    """Whoever keeps it may still read it by the cookie the request brought; a poller's then prolongs nothing either."""
+    app = bare(poller, nodes=memcached.node)  # a validator's body is no list, after which nothing of it runs any more
+    client = logged_in(app)
+    for path, prolonged in (("/none/poll", False), ("/none", True)):
+        memcached.command(f"mg {client.key} T500".encode())
+        environ = client.environ(path)
+        Server().serve(app, environ)
+        assert get_session(environ)["a"] == 1
+        assert (life_left(memcached, client) > 1700) is prolonged
 
 
 def test_no_such_session() -> None:

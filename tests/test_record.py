@@ -48,7 +48,7 @@ stamps = st.builds(Stamp, st.integers(1, 8), st.integers(10, 12))
 @st.composite
 def some_changes(draw: st.DrawFn, clears: bool = True) -> Changes:
     written = draw(st.dictionaries(names, payloads, max_size=3))
-    deleted = draw(st.frozensets(names, max_size=2)) - written.keys()
+    deleted = draw(st.frozensets(names, max_size=2)) - frozenset(written)
     cleared = clears and draw(st.integers(0, 5)) == 0
     interval = draw(st.none() | st.sampled_from([0, 60, 7200]))
     return Changes(written, deleted, cleared, interval, draw(st.integers(0, 9)) == 0)

@@ -38,8 +38,6 @@ class Attributes:
         self.interval: int | None = None
         #: The library's own attributes that this request sets (None: deletes): name -> encoded value.
         self.own: dict[str, bytes | None] = {}
-        #: Attributes whose type is not known here: kept as they are, not shown.
-        self.undecodable: set[str] = set()
 
     def get(self, name: Any) -> Any:
         """Return a value; a container is the same object every time.
@@ -56,7 +54,7 @@ class Attributes:
         """Return what `get` returns, and `otherwise` where that raises KeyError."""
         if name in self._values:
             return self._values[name]
-        if not isinstance(name, str) or name in self._deleted or name in self.undecodable or name.startswith(OWN):
+        if not isinstance(name, str) or name in self._deleted or name.startswith(OWN):
             return otherwise
         payload = payload_of(self._base, name)
         if payload is None:
@@ -65,8 +63,7 @@ class Attributes:
             payload = decompressed(payload)
             value = self._values[name] = self._codec.decode(payload)
         except UnknownTypeError:
-            self.undecodable.add(name)
-            return otherwise
+            return otherwise  # kept as it is, not shown
         if type(value) not in IMMUTABLE:
             self._exposed[name] = payload
         return value
@@ -109,7 +106,6 @@ class Attributes:
         self._exposed.clear()
         self._written.clear()
         self._deleted.clear()
-        self.undecodable.clear()
         self.own.clear()
         self._cleared = True
 
@@ -170,7 +166,6 @@ class Attributes:
                 self._values[name] = value
                 if type(value) not in IMMUTABLE:
                     self._exposed[name] = None if name in saved.values else exposed.get(name)
-        self.undecodable.clear()
         self._written.clear()
         self._deleted.clear()
         self.own.clear()
