@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable
 from enum import Enum
 from types import TracebackType
+from typing import Any
 
 from .forking import Renewer
 
@@ -104,8 +105,7 @@ class Lines:
             line.turns += 1
             if not line.waiting:
                 self._lines.pop(key, None)  # a child forked in here has none
-            if line.head is not None:
-                line.head.release()
+            line.end_turn()
 
 
 class Place:
@@ -150,6 +150,13 @@ class _Line:
             head.acquire()
             self.head = head  # not before: a child may be forked at any time
         return self.head
+
+    def end_turn(self) -> None:
+        """Let who waits go on."""
+        # Of no type: gevent's release returns a number, and what is compiled would refuse that.
+        head: Any = self.head
+        if head is not None:
+            head.release()
 
 
 def _seconds(patience: float) -> float:
