@@ -87,14 +87,14 @@ class MemoryTransport:
     def _put(self, command: Put) -> Answer:
         # Made first: the collector must not come between the look and the deed.
         new = _Item(command.value, next(self._numbers), self._clock() + max(command.ttl, 1))
+        if new.cas % _SWEEP_EVERY == 0:
+            self._sweep()
         item = self._live(command.key)
         if command.token is not None and item is None:
             return MISSING
         if (item and item.cas) != (command.token and command.token.cas):
             return CONFLICT
         self._items[command.key] = new
-        if new.cas % _SWEEP_EVERY == 0:
-            self._sweep()
         return Stored(Token(new.cas, 0))
 
     def _touch(self, command: Touch) -> Answer:

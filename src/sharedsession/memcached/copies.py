@@ -304,8 +304,8 @@ class Copies:
         decoded = Decoded(record)
         puts = [(node, Put(self.key, value, life_left, self._tokens[node], repeatable)) for node in nodes]
         answers = self._cluster.transport.ask(puts, self._cluster.required)
-        for place, node in enumerate(nodes):
-            answer = answers[place]
+        told = [(node, answers[place]) for place, node in enumerate(nodes)]
+        for node, answer in told:
             if isinstance(answer, Stored):
                 self._answered(node, answer.token)
                 self._records[node], self._bytes[node] = decoded, value
@@ -320,7 +320,7 @@ class Copies:
                     self._restore(node)
                 self._note_failure(node, answer)
             self.whole = self.whole and isinstance(answer, Stored)
-        return [(node, answers[place]) for place, node in enumerate(nodes)]
+        return told
 
     def _restore(self, node: str) -> None:
         """Put back what a refused write has destroyed: a memcached without room throws the old item away first."""

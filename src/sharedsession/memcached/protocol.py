@@ -85,12 +85,12 @@ def usual(command: Command, opaque: str, reply: bytes, newest: int) -> Answer | 
     head = reply[:_USUAL_LINE].decode("latin-1")
     end = head.find("\r\n")
     words = head[: max(end, 0)].split(" ")
-    # Not `VA -2` and nothing after it, for a negative slice.
-    if words[-1] != opaque or (type(command) is Get and len(reply) < end + 4):
+    if words[-1] != opaque:
         return None
     if type(command) is Get and len(words) == 5:
         status, size, cas, life, _ = words
-        whole = size == str(len(reply) - end - 4) and reply.endswith(b"\r\n")
+        length = len(reply) - end - 4
+        whole = length >= 0 and size == str(length) and reply.endswith(b"\r\n")
         if whole and status == "VA" and cas.startswith("c") and life.startswith("t"):
             return Found(reply[end + 2 : -2], Token(int(cas[1:]), newest), int(life[1:]))
     elif type(command) is Put and len(words) == 3:
