@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from bench.payloads import PAYLOADS
+
+R = TypeVar("R")
 
 #: Takes the session: gives it another id, or ends it.
 Step = Callable[[Any], object]
 
 
-def act(path: str, session: Callable[[], Any], login: Step, logout: Step) -> bytes:
+def act(path: str, request: R, session: Callable[[R], Any], login: Step, logout: Step) -> bytes:
     """Do what `/<kind>/<payload>` asks; return the body, what "count" was then.
 
     Args:
         path: PATH_INFO.
+        request: what the session is found by.
         session: returns the request's session; not called where it is not touched.
         login: gives the session another id.
         logout: ends it.
@@ -23,7 +26,7 @@ def act(path: str, session: Callable[[], Any], login: Step, logout: Step) -> byt
     _, kind, payload = path.split("/")
     if kind == "untouched":
         return b"untouched"
-    return _acted(session(), kind, payload, login, logout).encode()
+    return _acted(session(request), kind, payload, login, logout).encode()
 
 
 def _acted(session: Any, kind: str, payload: str, login: Step, logout: Step) -> str:

@@ -18,10 +18,10 @@ def build(ports: list[int]) -> WSGIApplication:
 
 def application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     """Do what the others' applications do with a request that leaves the session alone."""
-    return answer(act(environ["PATH_INFO"], _none, _nothing, _nothing), start_response)
+    return answer(act(environ["PATH_INFO"], environ, _none, _nothing, _nothing), start_response)
 
 
-def _none() -> None:
+def _none(environ: dict[str, Any]) -> None:
     """Stand for the session."""
 
 

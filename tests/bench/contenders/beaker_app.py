@@ -35,7 +35,8 @@ def build(ports: list[int]) -> WSGIApplication:
 def _application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
     body = act(
         environ["PATH_INFO"],
-        lambda: environ["beaker.session"],
+        environ,
+        lambda environ: environ["beaker.session"],
         lambda session: session.regenerate_id(),
         lambda session: session.delete(),
     )

@@ -46,7 +46,8 @@ def _cache(port: int) -> dict[str, Any]:
 def _view(request: HttpRequest, kind: str, payload: str) -> HttpResponse:
     body = act(
         request.path,
-        lambda: request.session,
+        request,
+        lambda request: request.session,
         lambda session: session.cycle_key(),
         lambda session: session.flush(),
     )

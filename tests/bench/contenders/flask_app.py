@@ -42,7 +42,7 @@ def _install(app: flask.Flask, port: int) -> None:
 
 
 def _view(kind: str, payload: str) -> flask.Response:
-    body = act(flask.request.path, lambda: flask.session, _login, lambda session: session.clear())
+    body = act(flask.request.path, flask.request, lambda _: flask.session, _login, lambda session: session.clear())
     return flask.Response(body, mimetype="text/plain")
 
 

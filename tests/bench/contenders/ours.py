@@ -21,5 +21,12 @@ def build(ports: list[int]) -> WSGIApplication:
 
 
 def _application(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-    body = act(environ["PATH_INFO"], lambda: get_session(environ), Session.change_id, Session.invalidate)
-    return answer(body, start_response)
+    return answer(act(environ["PATH_INFO"], environ, get_session, _login, _logout), start_response)
+
+
+def _login(session: Session) -> None:
+    session.change_id()
+
+
+def _logout(session: Session) -> None:
+    session.invalidate()
