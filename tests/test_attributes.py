@@ -18,8 +18,9 @@ from strategies import exactly, values
 from sharedsession.attributes import Attributes
 from sharedsession.compression import compressed, decompressed
 from sharedsession.dialogue import Source
+from sharedsession.facade import Life
 from sharedsession.record import OWN, Changes, Entry, Record, Stamp, apply
-from sharedsession.session import Life, Session
+from sharedsession.session import Session
 from sharedsession.values import ValueCodec
 
 T = TypeVar("T")
@@ -61,6 +62,9 @@ class Request(Life):
         self.available = self.accessed = True
         self.record = record
         self._attributes = Attributes(codec, record.entries)
+
+    def begin(self) -> Life:
+        return self
 
     @property
     def attributes(self) -> Attributes:

@@ -401,6 +401,21 @@ def test_a_session_looked_at_after_the_response(serve: Serve) -> None:
     assert served.is_free()
 
 
+def test_a_session_first_used_after_the_response(serve: Serve) -> None:
+    """Nor does who uses, after the last byte of a body, a session that the request left alone."""
+    kept: list[Session] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterator[bytes]:
+        kept.append(get_session(environ))
+        start_response("200 OK", TEXT)
+        yield b"one"
+
+    served = serve(app)
+    assert served.ask().body == b"one"
+    assert [kept[0]["n"], kept[0]["n"]] == [0, 0]
+    assert served.is_free()
+
+
 # -- refused -----------------------------------------------------------------------------------------------------------
 
 

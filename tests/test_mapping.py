@@ -57,6 +57,19 @@ OPERATIONS: dict[str, tuple[View, object, dict[str, Any]]] = {
 }
 
 
+def test_nothing_is_kept_beside_the_mapping() -> None:
+    """What is set on the object in place of an item is refused: it would be lost without a word."""
+
+    def misspell(session: Any) -> object:
+        with pytest.raises(AttributeError):
+            session.user = "alice"
+        with pytest.raises(AttributeError):
+            session.max_inactive_intervall = 60
+        return "refused"
+
+    assert Client(checked(page(misspell))).get().text == "refused"
+
+
 @pytest.mark.parametrize(("view", "result", "stored"), OPERATIONS.values(), ids=OPERATIONS)
 def test_mapping(view: View, result: object, stored: dict[str, Any]) -> None:
     """The session behaves as a dict does, and the next request finds what was done."""

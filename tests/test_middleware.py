@@ -10,9 +10,12 @@ from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from webclient import TEXT, Client, Server, bare, checked, ending_in, logged_in
+from webclient import SECRET, TEXT, Client, Server, bare, checked, ending_in, logged_in
 
-from sharedsession import HeadersSentError, Session, get_session
+from sharedsession import HeadersSentError, Session, SessionMiddleware, get_session
+from sharedsession.dialogue import Requested, Shown
+from sharedsession.facade import Opener
+from sharedsession.life import Life
 
 if TYPE_CHECKING:
     from _typeshed.wsgi import StartResponse
@@ -289,3 +292,75 @@ def test_headers_that_are_no_list_of_tuples(headers: Any) -> None:
     answer = Client(bare(app)).get()
     assert (answer.status, answer.text) == (200, "ok")
     assert answer.set_cookie is not None
+
+
+class OwnSession(Session):
+    """What an application may derive."""
+
+    def __init__(self, opener: Opener) -> None:
+        super().__init__(opener)
+        self.seen = 0
+
+    def __getitem__(self, name: str) -> Any:
+        self.seen += 1
+        return super().__getitem__(name)
+
+
+class OwnMiddleware(SessionMiddleware):
+    """What an application may derive."""
+
+    calls = 0
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Count."""
+        self.calls += 1
+        return super().__call__(environ, start_response)
+
+
+def test_middleware_and_session_can_be_derived_from() -> None:
+    """Classes derived from the middleware's and the session's see every call, and may hold what they like."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        session = get_session(environ)
+        session["n"] = session.get("n", 0) + 1
+        start_response("200 OK", TEXT)
+        own = OwnSession(Life(middleware.parts.policy.manager, Shown([Requested(str(session.id), "cookie")])))
+        assert weakref.ref(own)() is own
+        return [repr((session["n"], own.get("n"), own["n"] if own else None, own.seen)).encode()]
+
+    middleware = OwnMiddleware(app, secret_key=SECRET)
+    client = Client(middleware)
+    assert [client.get().text, client.get().text] == ["(1, None, None, 0)", "(2, 1, 1, 1)"]
+    assert middleware.calls == 2
+
+
+@pytest.mark.parametrize("use", [False, True])
+def test_an_untouched_session_is_but_an_object(use: bool) -> None:
+    """A session begins its life when it is first used, not before: a request that leaves it alone pays for none."""
+    begun: list[bool] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        session = get_session(environ)
+        found = session.get("n") if use else (repr(session), session.accessed, session.modified)
+        start_response("200 OK", TEXT)
+        begun.append(session._begun is not None)
+        return [repr(found).encode()]
+
+    assert Client(checked(app)).get().status == 200
+    assert begun == [use]
+
+
+@pytest.mark.parametrize("use", [False, True])
+def test_the_applications_header_list_stays_as_it_is(use: bool) -> None:
+    """An application may use one list of headers for all its clients: none gets another's cookie."""
+    headers = [*TEXT]
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        if use:
+            get_session(environ)["a"] = 1
+        start_response("200 OK", headers)
+        return [b""]
+
+    answer = Client(checked(app)).get()
+    assert (answer.set_cookie is not None) == use
+    assert headers == TEXT

@@ -39,6 +39,7 @@ MODULES = [
     "compression",
     "dialogue",
     "exchange",
+    "facade",
     "guard",
     "ids",
     "life",

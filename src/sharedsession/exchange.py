@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, Final, Protocol
+from typing import Any, Final, Protocol, cast
 
 from markupsafe import Markup
 
-from .dialogue import FormerSession, Request, Requested, Shown, Tell, Update
+from .dialogue import FormerSession, Requested, Shown, Tell, Update
 from .errors import StoreUnavailableError
+from .facade import Facade, Opener
 from .life import Life
 from .manager import Manager
-from .session import Life as LifeOfSession
 from .session import Session
 from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
 from .tracking.pages import Page
@@ -59,7 +59,7 @@ class Policy:
         slide_always: bool = False,
         save_on_5xx: bool = True,
         ignore_paths: tuple[str, ...] = (),
-        session_class: Callable[[LifeOfSession], Session] = Session,
+        session_class: Callable[[Opener], Session] = Session,
         max_age: Callable[[Session], int | None] | None = None,
         locks_writes: bool = False,
         predecessor: Predecessor | None = None,
@@ -109,35 +109,54 @@ class Visit:
         slide: loading it starts its idle time anew.
     """
 
-    __slots__ = ("_life", "session")
+    __slots__ = ("_facade",)
 
     def __init__(self, policy: Policy, session_id: str | None, *, slide: bool = True) -> None:
         shown = [] if session_id is None else [Requested(session_id, "cookie")]
-        self._open(policy, Shown(shown, slides=slide))
+        self._open(policy, Life(policy.manager, Shown(shown, slides=slide)))
 
-    def _open(self, policy: Policy, request: Request) -> None:
-        self._life = Life(policy.manager, request)
-        #: What the application gets.
-        self.session: Session = policy.session_class(self._life)
+    def _open(self, policy: Policy, opener: Opener) -> None:
+        self._facade: Facade = policy.session_class(opener)
+
+    @property
+    def session(self) -> Session:
+        """What the application gets."""
+        return cast("Session", self._facade)
+
+    @property
+    def _life(self) -> Life:
+        _ = self._facade._life  # noqa: SLF001  # no business of applications
+        life: Life = self._facade._begun  # noqa: SLF001
+        return life
+
+    @property
+    def _begun(self) -> Life | None:
+        """The session's life, if the application has begun to use it."""
+        life: Life | None = self._facade._begun  # noqa: SLF001  # no business of applications
+        return life
 
     @property
     def failure(self) -> StoreUnavailableError | None:
         """How the store failed here, if it did."""
-        return self._life.failure
+        life = self._begun
+        return None if life is None else life.failure
 
     @property
     def lost(self) -> bool:
         """Another request has ended the session, and what was changed here was dropped."""
-        return self._life.gone
+        life = self._begun
+        return life is not None and life.gone
 
     def changed(self) -> bool:
         """Say whether there is anything to save: encodes what could have changed in place."""
-        return self._life.dirty()
+        life = self._begun
+        return life is not None and life.dirty()
 
     def revert(self) -> None:
         """Take back what was changed and not yet saved."""
-        if self._life.opened is not None:
-            self._life.start()
+        life = self._begun
+        if life is not None and life.opened is not None:
+            life.start()
 
     def save(self) -> bool:
         """Save now; what the client must be told waits for the headers.
@@ -153,14 +172,37 @@ class Visit:
 
 
 class _Asked(RequestView):
-    """One request, as its session asks it."""
+    """One request, as its session asks it.
 
-    __slots__ = ("_policy", "_trail")
+    It is told when the headers leave, and when nothing of the application runs any more: a session may be used for the
+    first time after that.
+    """
+
+    __slots__ = ("_ended", "_policy", "_sent", "_trail")
 
     def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None) -> None:
         self._policy = policy
         self._trail: Trail | None = policy.tracking.enter(environ) if policy.tracking.needs_entry else None
+        self._sent = self._ended = False
         super().__init__(environ, policy.trusted_proxies, origin)
+
+    def begin(self) -> Life:
+        life = Life(self._policy.manager, self)
+        life.headers_sent = self._sent
+        return life
+
+    def headers_sent(self, life: Life | None, *, ends: bool) -> None:
+        """Note that the headers have left, in the session's life too if that has begun."""
+        self._sent = True
+        if life is not None:
+            life.headers_sent = True
+        self.release(ends=ends and self._policy.asks_little)
+
+    def end(self, life: Life | None) -> None:
+        """Note that nothing of the application runs any more."""
+        self._ended = True
+        if life is not None:
+            life.close()
 
     @property
     def binds(self) -> bool:
@@ -177,7 +219,8 @@ class _Asked(RequestView):
         return predecessor.find(self.cookies) if predecessor is not None else None
 
     def exclusive(self) -> bool:
-        return self._policy.locks_writes and self.method in _WRITES
+        # Once the request is over, nobody would give the lock up.
+        return self._policy.locks_writes and not self._ended and self.method in _WRITES
 
     def fingerprint(self) -> Sequence[bytes] | None:
         return self._policy.tracking.guards.fingerprint(self)
@@ -218,25 +261,34 @@ class Exchange(Visit):
             found = found.outer
         return found
 
-    def commit(self, status: str, headers: Headers) -> None:
-        """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
+    def commit(self, status: str, headers: Headers) -> Headers:
+        """Save the session and say so in the headers.
 
         Args:
             status: the response's, which begins with three digits.
-            headers: the response's.
+            headers: the response's; left as they are, since an application may use its list again for another client.
+
+        Returns:
+            The headers to be sent: the very same, or a list of our own.
 
         Raises:
             ValueError: the status is none.
             StoreUnavailableError, SessionTooLargeError: it was not saved.
             TypeError: an attribute holds something that cannot be stored.
         """
-        life, policy = self._life, self._policy
-        if policy.slide_always and not life.accessed:
+        life, policy = self._begun, self._policy
+        if policy.slide_always and (life is None or not life.accessed):
+            life = self._life
             life.touch()
-        if life.accessed:
+        used = life is not None and life.accessed
+        if not used and not policy.tracking.needs_entry:
+            return headers
+        headers = _copy(headers)
+        if used and life is not None:
             self._commit(life, int(status[:3]) >= 500, headers)
         if policy.tracking.needs_entry:
             self._carry_on(headers)
+        return headers
 
     def _commit(self, life: Life, failed: bool, headers: Headers) -> None:
         self._abandoned = failed and not self._policy.save_on_5xx
@@ -255,7 +307,7 @@ class Exchange(Visit):
 
     def abandon(self) -> None:
         """Note that nothing of the application runs any more; a lock is given up, with what was not saved under it."""
-        self._life.close()
+        self._view.end(self._begun)
 
     def commit_late(self) -> None:
         """Save what changed since the headers left.
@@ -265,8 +317,9 @@ class Exchange(Visit):
             StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit`.
         """
         try:
-            if self._life.accessed and not self._abandoned:
-                self._life.finish()
+            life = self._begun
+            if life is not None and life.accessed and not self._abandoned:
+                life.finish()
         except BaseException:
             self._abandoned = True  # said once
             raise
@@ -305,11 +358,19 @@ class Exchange(Visit):
 
     def headers_sent(self, *, ends: bool = False) -> None:
         """Note that no cookie can be sent any more, and maybe that nothing of the application runs any more."""
-        self._life.headers_sent = True
-        self._view.release(ends=ends and self._policy.asks_little)
+        self._view.headers_sent(self._begun, ends=ends)
 
     def _aged(self, update: Update) -> Update:
         own = self._policy.max_age
         if own is None or update.tell is Tell.NOTHING:
             return update
         return Update(update.tell, update.id, own(self.session), update.by_cookie)
+
+
+def _copy(headers: Headers) -> Headers:
+    """Return the application's headers as a list of our own, and each as the tuple that PEP 3333 wants."""
+    copied: list[Any] = list(headers)
+    for header in copied:
+        if type(header) is not tuple:
+            return [(name, value) for name, value in copied]
+    return copied

@@ -17,11 +17,12 @@ from .assembly import Parts, assemble
 from .config import SessionConfig
 from .errors import ConfigError, StoreUnavailableError
 from .exchange import Exchange
+from .facade import Opener
 from .flaskcookies import SignedCookies, attribute_names
 from .middleware import SessionMiddleware
 from .record import FOREVER
 from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, innermost
-from .session import Life, Session
+from .session import Session
 from .settings import SETTING_PREFIX, all_options, build_config, read_environment
 
 if TYPE_CHECKING:
@@ -36,8 +37,8 @@ _ADOPT = "adopt_flask_sessions"
 class FlaskSession(Session, SessionMixin):
     """`flask.session`: our session with Flask's `permanent` and `new`."""
 
-    def __init__(self, life: Life, extension: SharedSession) -> None:
-        super().__init__(life)
+    def __init__(self, opener: Opener, extension: SharedSession) -> None:
+        super().__init__(opener)
         self._extension = extension
         self._was_modified = False
 
@@ -197,7 +198,7 @@ class SharedSession(SessionMiddleware):
         return assemble(
             config,
             end_when_emptied=True,
-            session_class=lambda life: FlaskSession(life, self),
+            session_class=lambda opener: FlaskSession(opener, self),
             max_age=_max_age,
             predecessor=self._predecessor(attribute_names(_ADOPT, adopted[0] or adopted[1]), config.cookie.name),
         )
@@ -255,7 +256,7 @@ class SharedSessionInterface(SessionInterface):
                 session.check_values()
             return
         headers = list(response.headers.items())
-        exchange.commit(response.status, headers)
+        headers = exchange.commit(response.status, headers)
         response.headers.clear()
         response.headers.extend(headers)
 

@@ -32,12 +32,14 @@ class Life(State):
     _saved: Snapshot | None = None
     _saving: bool = False
     releasing: bool = False
-    # Nothing of the application runs any more.
-    _closed: bool = False
     # What the client must be told of commits before the headers leave.
     _owed: Tell = Tell.NOTHING
     # The well-signed ids of a request that has not touched its session, once asked for.
     _shown: list[tuple[SessionId, Source]] | None = None
+
+    def begin(self) -> Life:
+        """Return this life, which has begun."""
+        return self
 
     # -- reading ---------------------------------------------------------------------------------------------------
 
@@ -54,7 +56,7 @@ class Life(State):
 
     def _needs_lock_again(self) -> bool:
         """Say whether a body that is being sent goes on to use what was unlocked when the headers left."""
-        if self._closed or self._saving or self._locked or self.opened is None:
+        if self._saving or self._locked or self.opened is None:
             return False
         return self.hold is None and self.loaded is not None and self.exclusive()
 
@@ -277,8 +279,7 @@ class Life(State):
     # -- commit ----------------------------------------------------------------------------------------------------
 
     def close(self) -> None:
-        """Note that nothing of the application runs any more; a lock that it still has is given up."""
-        self._closed = True
+        """Give up a lock that the request still has: nothing of the application runs any more."""
         if self.hold is not None:
             self.abandon()
 

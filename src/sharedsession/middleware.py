@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from markupsafe import Markup
@@ -12,19 +12,19 @@ from .assembly import Parts, assemble
 from .config import SessionConfig
 from .diagnostics import Diagnostics
 from .errors import ConfigError
-from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, Serving, innermost
+from .serving import EXCHANGE_KEY, IGNORED_KEY, SESSION_KEY, Serving, Wrapper, innermost
 from .session import Session
 from .settings import build_config, read_environment
 
 if TYPE_CHECKING:
-    from _typeshed.wsgi import StartResponse, WSGIApplication
+    from _typeshed.wsgi import WSGIApplication
 
 #: Class of an application -> gives a middleware around it the parts that the application's own settings ask for: calls
 #: the function at once, and again whenever the settings change.
 LENDERS: dict[type, Callable[[Callable[[Parts], None]], None]] = {}
 
 
-class SessionMiddleware(Diagnostics):
+class SessionMiddleware(Diagnostics, Wrapper):
     """Gives a WSGI application one session on every node.
 
         application = SessionMiddleware(app, secret_key=..., nodes="n1:10.0.0.1:11211 n2:10.0.0.2")
@@ -58,10 +58,6 @@ class SessionMiddleware(Diagnostics):
         """Serve the next requests with these parts in place of those so far; requests under way keep theirs."""
         self._parts = parts
         self._serving = Serving(self, parts.policy, parts.config)
-
-    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        """Serve one request."""
-        return self._serving.serve(self._app, environ, start_response)
 
     @property
     def parts(self) -> Parts:

@@ -21,7 +21,8 @@ Write = Callable[[bytes], object]
 class Response:
     """One response on its way: holds the application's status and headers back until the session is saved."""
 
-    _started: bool = False
+    #: The application's; None until it has called start_response.
+    _headers: Headers | None = None
     _status: str = ""
     _exc_info: ExcInfo | None = None
     _write: Write | None = None
@@ -36,7 +37,6 @@ class Response:
         self._exchange = exchange
         self._environ = environ
         self._server_start = start_response
-        self._headers: Headers = []
 
     def run(self, app: WSGIApplication) -> Iterable[bytes]:
         """Call the application, commit, and return the body."""
@@ -60,7 +60,7 @@ class Response:
         # Nothing of the application runs any more once it has returned one of these.
         self._ends = type(body) in (list, tuple)
         try:
-            if self._started and not self._left:
+            if self._headers is not None and not self._left:
                 self._commit()
         except BaseException:
             _close(body)
@@ -82,11 +82,11 @@ class Response:
         if self._left:
             # The headers have left: the server raises the exception, or complains that none is given.
             return self._server_start(status, headers, exc_info)
-        if self._started and exc_info is None:
+        if self._headers is not None and exc_info is None:
             raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
-        self._headers = _copy(headers)
+        # PEP 3333 wants a list of tuples; whoever gives others is served all the same.
+        self._headers = headers if type(headers) is list else list(headers)
         self._status, self._exc_info = status, exc_info
-        self._started = True
         return self._first_write
 
     def _first_write(self, data: bytes) -> object:
@@ -99,10 +99,10 @@ class Response:
     def _commit(self) -> None:
         """Save the session, then let the headers leave; a 503 or 409 leaves instead when it cannot be saved."""
         status, headers = self._status, self._headers
-        if not self._started:
+        if headers is None:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         try:
-            self._exchange.commit(status, headers)
+            headers = self._exchange.commit(status, headers)
         except REFUSALS as error:
             self.refuse(error)
             return
@@ -220,18 +220,6 @@ class _Body:
             _close(self._body)
         finally:
             self._response.finish()
-
-
-def _copy(headers: Iterable[Any]) -> Headers:
-    """Return the application's headers as a list of our own: it may use its list again for another client.
-
-    PEP 3333 wants a list of tuples; whoever gives others is served all the same.
-    """
-    copied: list[Any] = list(headers)
-    for header in copied:
-        if type(header) is not tuple:
-            return [(name, value) for name, value in copied]
-    return copied
 
 
 def _close(body: object) -> None:

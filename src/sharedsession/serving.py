@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, Final
 
+from .compiling import mypyc_attr
 from .config import SessionConfig
 from .errors import ConfigError
 from .exchange import Exchange, Policy
@@ -17,11 +18,24 @@ if TYPE_CHECKING:
 
 #: environ key of the innermost middleware's session.
 SESSION_KEY: Final = "sharedsession.session"
-#: environ key of the innermost middleware's exchange, which knows the URLs of the request, and the exchanges around it.
+#: environ key of the innermost middleware's exchange, which knows the URLs of the request, and the exchanges around it;
+#: None where `ignore_paths` has it that there is no session.
 EXCHANGE_KEY: Final = "sharedsession.exchange"
-#: environ key that is set where `ignore_paths` has it that there is no session: the exchange that is out of sight
-#: there, of which only `named` is asked, or True.
+#: environ key that is set there: the exchange that is out of sight, of which only `named` is asked, or True.
 IGNORED_KEY: Final = "sharedsession.ignored"
+
+
+# Compiled, unlike the classes that applications derive from it: a server calls it for every request.
+@mypyc_attr(allow_interpreted_subclasses=True)
+class Wrapper:
+    """What a server calls in the application's place."""
+
+    _app: WSGIApplication
+    _serving: Serving
+
+    def __call__(self, environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        """Serve one request."""
+        return self._serving.serve(self._app, environ, start_response)
 
 
 class Serving:
@@ -57,14 +71,14 @@ class Serving:
         if not self._policy.ignores(decoded(environ.get("PATH_INFO", ""))):
             return False
         self._policy.tracking.enter(environ)
-        hidden = environ.pop(EXCHANGE_KEY, None) or environ.get(IGNORED_KEY) or True
+        environ[IGNORED_KEY] = environ.get(EXCHANGE_KEY) or environ.get(IGNORED_KEY) or True
+        environ[EXCHANGE_KEY] = None
         environ.pop(SESSION_KEY, None)
-        environ[IGNORED_KEY] = hidden
         return True
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         exchange.name, exchange.owner = self._name, self._owner
-        if environ.get(EXCHANGE_KEY) is not None or environ.get(IGNORED_KEY) is not None:
+        if EXCHANGE_KEY in environ:
             outer = innermost(environ)
             exchange.outer = self._around(outer) if outer is not None else None
             environ.pop(IGNORED_KEY, None)

@@ -3,80 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, MutableMapping
-from contextlib import AbstractContextManager, contextmanager
-from typing import Any, Protocol, Self, TypeVar
+from contextlib import contextmanager
+from typing import Any, Self, TypeVar
 
-from .attributes import Attributes
 from .dialogue import Source
+from .facade import Facade
 from .record import FOREVER
 
 T = TypeVar("T")
 
 
-class Life(Protocol):
-    """One request's session behind the mapping: loads when first asked, saves when told."""
-
-    #: The store could be reached, as far as is known.
-    available: bool
-    #: Something was read or written.
-    accessed: bool
-
-    @property
-    def attributes(self) -> Attributes:
-        """The attributes; loads the session at the first use."""
-        ...
-
-    @property
-    def writable(self) -> Attributes:
-        """The attributes, to be changed."""
-        ...
-
-    @property
-    def id(self) -> str | None: ...
-
-    @property
-    def is_new(self) -> bool: ...
-
-    @property
-    def source(self) -> Source | None: ...
-
-    @property
-    def creation_time(self) -> float: ...
-
-    @property
-    def last_accessed_time(self) -> float: ...
-
-    @property
-    def interval(self) -> int:
-        """Max inactive interval in seconds; 0: never."""
-        ...
-
-    @property
-    def principal(self) -> str | None: ...
-
-    @property
-    def principal_session(self) -> int | None: ...
-
-    def name(self, principal: str | None) -> None: ...
-
-    def ensure_id(self) -> str: ...
-
-    def invalidate(self) -> None: ...
-
-    def change_id(self) -> None: ...
-
-    def commit(self) -> None: ...
-
-    def tell_again(self) -> None: ...
-
-    def check_values(self) -> None: ...
-
-    def transaction(self, fn: Callable[[], T]) -> T: ...
-
-    def lock(self, timeout: float | None) -> AbstractContextManager[None]: ...
-
-
-class Session(MutableMapping[str, Any]):
+class Session(Facade, MutableMapping[str, Any]):
     """The session of one client: a dict that every application node sees.
 
     Nothing is asked of memcached until the session is first read or written, and it is saved before the first byte of
@@ -88,8 +25,8 @@ class Session(MutableMapping[str, Any]):
         StoreUnavailableError: memcached is away; with `on_unavailable="empty"` only writes raise.
     """
 
-    def __init__(self, life: Life) -> None:
-        self._life = life
+    # No dict: what is set on the object itself would be lost, so `session.user = ...` is an AttributeError.
+    __slots__ = ("__weakref__",)
 
     # -- mapping ---------------------------------------------------------------------------------------------------
 
@@ -137,7 +74,7 @@ class Session(MutableMapping[str, Any]):
 
     def __repr__(self) -> str:
         """Never show the id or a value, and never load."""
-        return f"<{type(self).__name__} {'in use' if self._life.accessed else 'not loaded'}>"
+        return f"<{type(self).__name__} {'in use' if self.accessed else 'not loaded'}>"
 
     # -- what is known of it ---------------------------------------------------------------------------------------
 
@@ -212,7 +149,7 @@ class Session(MutableMapping[str, Any]):
     @property
     def accessed(self) -> bool:
         """True once the session was read or written in this request."""
-        return self._life.accessed
+        return self._begun is not None and self._life.accessed
 
     @accessed.setter
     def accessed(self, value: bool) -> None:
@@ -225,7 +162,7 @@ class Session(MutableMapping[str, Any]):
 
         Setting it is allowed, for code written for other libraries, and never needed: changes are noticed.
         """
-        return self._life.accessed and self._life.attributes.touched()
+        return self.accessed and self._life.attributes.touched()
 
     @modified.setter
     def modified(self, value: bool) -> None:
@@ -272,7 +209,8 @@ class Session(MutableMapping[str, Any]):
         Raises:
             TypeError: an attribute holds something that cannot be stored; names it.
         """
-        self._life.check_values()
+        if self._begun is not None:
+            self._life.check_values()
 
     def transaction(self, fn: Callable[[Any], T]) -> T:
         """Run `fn(session)` so that its changes depend on exactly what it read, and save them; return its result.

@@ -29,16 +29,6 @@ class Origin(NamedTuple):
     path: str
 
 
-def origin_of(environ: Environ) -> Origin:
-    """Return where the request came in, by its WSGI environ (PEP 3333)."""
-    return Origin(
-        environ.get("wsgi.url_scheme", ""),
-        environ.get("HTTP_HOST", ""),
-        environ.get("SCRIPT_NAME", ""),
-        environ.get("PATH_INFO", ""),
-    )
-
-
 def decoded(path: str) -> str:
     """Return a path of environ as text: environ holds its bytes as latin-1 (PEP 3333)."""
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
@@ -52,7 +42,7 @@ def is_below(path: str, prefixes: Iterable[str]) -> bool:
 class RequestView(Request):
     """What of a WSGI environ decides about sessions.
 
-    Scheme, host and mount point are taken at entry: dispatchers and proxy fixes change environ in place.
+    Scheme, host, mount point and path are taken at entry: dispatchers and proxy fixes change environ in place.
 
     Args:
         environ: the WSGI environ (PEP 3333).
@@ -60,17 +50,25 @@ class RequestView(Request):
         origin: where the request came in, for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_cookies", "_entered", "_environ", "_origin", "_slides", "_trusted")
+    __slots__ = ("_cookies", "_environ", "_host", "_mount", "_path", "_scheme", "_slides", "_trusted")
 
     def __init__(self, environ: Environ, trusted_proxies: int, origin: Origin | None = None) -> None:
         self._environ = environ
         # What is still known once environ is let go of.
         self._cookies = ""
         self._slides = True
-        # Whole, by one call: every request does this, and few need anything of it.
-        self._entered = environ.copy()
         self._trusted = trusted_proxies
-        self._origin = origin
+        # As the server has put them there: nothing is converted before it is needed, which is seldom.
+        if origin is not None:
+            self._came_in(origin)
+            return
+        self._scheme: Any = environ.get("wsgi.url_scheme", "")
+        self._host: Any = environ.get("HTTP_HOST", "")
+        self._mount: Any = environ.get("SCRIPT_NAME", "")
+        self._path: Any = environ.get("PATH_INFO", "")
+
+    def _came_in(self, origin: Origin) -> None:
+        self._scheme, self._host, self._mount, self._path = origin
 
     def release(self, *, ends: bool) -> None:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
@@ -81,25 +79,17 @@ class RequestView(Request):
         """
         if ends:
             self._cookies, self._slides = self.cookies, self.slide
-            self._environ = self._entered = _LET_GO
+            self._environ = _LET_GO
             return
-        self._origin = self._came_in
         # Exactly str: PEP 3333 allows no subclass.
         kept: Environ = {name: value for name, value in self._environ.items() if type(value) is str}
         kept[SLIDE_KEY] = self.slide
-        self._entered = {"QUERY_STRING": self.query}
         self._environ = kept
 
     @property
     def environ(self) -> Environ:
         """The WSGI environ as it is now; once the headers have left, what of it is text, or the cookies alone."""
         return {"HTTP_COOKIE": self._cookies} if self._environ is _LET_GO else self._environ
-
-    @property
-    def _came_in(self) -> Origin:
-        if self._origin is None:
-            self._origin = origin_of(self._entered)
-        return self._origin
 
     @property
     def method(self) -> str:
@@ -120,7 +110,7 @@ class RequestView(Request):
     @property
     def is_https(self) -> bool:
         """Whether the client spoke https, to us or to a trusted proxy."""
-        scheme = self._fixed()["wsgi.url_scheme"] if self._trusted else self._came_in.scheme
+        scheme = self._fixed()["wsgi.url_scheme"] if self._trusted else self._scheme
         return str(scheme).lower() == "https"  # RFC 3986 3.1: schemes have no case
 
     @property
@@ -136,12 +126,12 @@ class RequestView(Request):
     @property
     def quoted_path(self) -> str:
         """Path of the request as the client sees it, percent-encoded, without an id."""
-        return _quote(self._client_mount() + self._came_in.path) or "/"
+        return _quote(self._client_mount() + str(self._path)) or "/"
 
     @property
     def query(self) -> str:
         """The query string, without "?"."""
-        return str(self._entered.get("QUERY_STRING", ""))
+        return str(self._environ.get("QUERY_STRING", ""))
 
     @property
     def host(self) -> str:
@@ -178,18 +168,18 @@ class RequestView(Request):
         return origin is not None and origin != _host_of(f"//{self.host}")
 
     def _client_mount(self) -> str:
+        mount = str(self._mount)
         if not self._trusted:
-            return self._came_in.mount
+            return mount
         prefix = str(self._fixed()["SCRIPT_NAME"])
         # A proxy's prefix stands before a mount of our own; ProxyFix puts it in that mount's place.
-        mount = self._came_in.mount
         return mount if is_below(mount, [prefix]) else prefix + mount
 
     def _fixed(self) -> Environ:
         own: Environ = {
-            "wsgi.url_scheme": self._came_in.scheme,
-            "SCRIPT_NAME": self._came_in.mount,
-            "HTTP_HOST": self._came_in.host,
+            "wsgi.url_scheme": self._scheme,
+            "SCRIPT_NAME": self._mount,
+            "HTTP_HOST": self._host,
             "SERVER_NAME": self._environ.get("SERVER_NAME", ""),
             "SERVER_PORT": self._environ.get("SERVER_PORT", ""),
         }

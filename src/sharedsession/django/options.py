@@ -90,6 +90,8 @@ def _is_set(name: str) -> bool:
 class DjangoSession(Session):
     """The library's session, under Django's."""
 
+    __slots__ = ()
+
     def tell_again(self) -> None:
         """Send the client its id once more with the response: for how long it is to keep that has changed."""
         self._life.tell_again()

@@ -46,7 +46,7 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
     saves = response.status_code < 500 or current_parts().config.save_on_5xx
     if saves:
         store.prepare()
-    if EXCHANGE_KEY in request.META:
+    if request.META.get(EXCHANGE_KEY) is not None:
         _save_for_wrapper(response, exchange, saves=saves)
     else:
         _save(response, exchange)
@@ -60,8 +60,7 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
 
 def _save(response: HttpResponseBase, exchange: Exchange) -> None:
     """Save, and tell the client; a streaming response cannot tell it anything afterwards."""
-    headers = list(response.items())
-    exchange.commit(str(response.status_code), headers)
+    headers = exchange.commit(str(response.status_code), list(response.items()))
     _apply(headers, response)
     if response.streaming:
         exchange.headers_sent()
