@@ -53,6 +53,20 @@ def test_start_response_again_without_exc_info() -> None:
     assert middleware.stats() == {}
 
 
+def test_start_response_without_headers() -> None:
+    """An application that gives no headers is told so by an AssertionError; nothing is stored, nothing has left."""
+
+    def app(environ: dict[str, Any], start_response: Any) -> Iterable[bytes]:
+        get_session(environ)["a"] = 1
+        start_response("200 OK")
+        return [b""]
+
+    middleware, server = bare(app), Server()
+    with pytest.raises(AssertionError, match="not called start_response"):
+        server.serve(middleware, Client(middleware).environ())
+    assert (middleware.stats(), server.starts) == ({}, 0)
+
+
 def test_start_response_again_after_headers_left() -> None:
     """After the headers have left, start_response with exc_info raises that exception, as the server decides."""
 

@@ -16,7 +16,7 @@ from .session import Session
 from .tracking.caching import Headers, forbid_shared_caching, vary_on_cookie
 from .tracking.pages import Page
 from .tracking.tracking import Tracking, Trail, protect
-from .view import Origin, RequestView, is_below
+from .view import Origin, RequestView, is_below, origin_of
 
 #: Methods of requests that may write (RFC 9110 9.2.1 calls the others safe; RFC 5789 adds PATCH).
 _WRITES: Final = frozenset(["POST", "PUT", "PATCH", "DELETE"])
@@ -182,7 +182,10 @@ class _Asked(RequestView):
 
     def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None) -> None:
         self._policy = policy
-        self._trail: Trail | None = policy.tracking.enter(environ) if policy.tracking.needs_entry else None
+        self._trail: Trail | None = None
+        if policy.tracking.needs_entry:
+            self._trail = policy.tracking.enter(environ)
+            origin = origin_of(environ) if origin is None else origin
         self._sent = self._ended = False
         super().__init__(environ, policy.trusted_proxies, origin)
 

@@ -78,12 +78,12 @@ class Serving:
 
     def _publish(self, environ: dict[str, Any], exchange: Exchange) -> None:
         exchange.name, exchange.owner = self._name, self._owner
-        if EXCHANGE_KEY in environ:
+        if environ.setdefault(EXCHANGE_KEY, exchange) is not exchange:
             outer = innermost(environ)
             exchange.outer = self._around(outer) if outer is not None else None
             environ.pop(IGNORED_KEY, None)
+            environ[EXCHANGE_KEY] = exchange
         environ[SESSION_KEY] = exchange.session
-        environ[EXCHANGE_KEY] = exchange
 
     def _around(self, outer: Exchange) -> Exchange | None:
         """Return the exchange around this one, of the innermost among the other middlewares."""

@@ -29,6 +29,16 @@ class Origin(NamedTuple):
     path: str
 
 
+def origin_of(environ: Environ) -> Origin:
+    """Return where the request came in, by its WSGI environ (PEP 3333)."""
+    return Origin(
+        environ.get("wsgi.url_scheme", ""),
+        environ.get("HTTP_HOST", ""),
+        environ.get("SCRIPT_NAME", ""),
+        environ.get("PATH_INFO", ""),
+    )
+
+
 def decoded(path: str) -> str:
     """Return a path of environ as text: environ holds its bytes as latin-1 (PEP 3333)."""
     return path.encode("latin-1", "replace").decode("utf-8", "replace")
@@ -42,15 +52,16 @@ def is_below(path: str, prefixes: Iterable[str]) -> bool:
 class RequestView(Request):
     """What of a WSGI environ decides about sessions.
 
-    Scheme, host, mount point and path are taken at entry: dispatchers and proxy fixes change environ in place.
+    Scheme and mount point, which make a cookie, are taken at entry: dispatchers and proxy fixes change environ.
 
     Args:
         environ: the WSGI environ (PEP 3333).
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
-        origin: where the request came in, for a framework whose environ says less than it knows.
+        origin: where the request came in, for whoever needs host and path as they were at entry too, and for a
+            framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_cookies", "_environ", "_host", "_mount", "_path", "_scheme", "_slides", "_trusted")
+    __slots__ = ("_cookies", "_environ", "_mount", "_origin", "_scheme", "_slides", "_trusted")
 
     def __init__(self, environ: Environ, trusted_proxies: int, origin: Origin | None = None) -> None:
         self._environ = environ
@@ -58,17 +69,10 @@ class RequestView(Request):
         self._cookies = ""
         self._slides = True
         self._trusted = trusted_proxies
+        self._origin = origin
         # As the server has put them there: nothing is converted before it is needed, which is seldom.
-        if origin is not None:
-            self._came_in(origin)
-            return
-        self._scheme: Any = environ.get("wsgi.url_scheme", "")
-        self._host: Any = environ.get("HTTP_HOST", "")
-        self._mount: Any = environ.get("SCRIPT_NAME", "")
-        self._path: Any = environ.get("PATH_INFO", "")
-
-    def _came_in(self, origin: Origin) -> None:
-        self._scheme, self._host, self._mount, self._path = origin
+        self._scheme: Any = environ.get("wsgi.url_scheme", "") if origin is None else origin.scheme
+        self._mount: Any = environ.get("SCRIPT_NAME", "") if origin is None else origin.mount
 
     def release(self, *, ends: bool) -> None:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
@@ -126,7 +130,8 @@ class RequestView(Request):
     @property
     def quoted_path(self) -> str:
         """Path of the request as the client sees it, percent-encoded, without an id."""
-        return _quote(self._client_mount() + str(self._path)) or "/"
+        path = str(self._environ.get("PATH_INFO", "")) if self._origin is None else self._origin.path
+        return _quote(self._client_mount() + path) or "/"
 
     @property
     def query(self) -> str:
@@ -179,7 +184,7 @@ class RequestView(Request):
         own: Environ = {
             "wsgi.url_scheme": self._scheme,
             "SCRIPT_NAME": self._mount,
-            "HTTP_HOST": self._host,
+            "HTTP_HOST": self._environ.get("HTTP_HOST", "") if self._origin is None else self._origin.host,
             "SERVER_NAME": self._environ.get("SERVER_NAME", ""),
             "SERVER_PORT": self._environ.get("SERVER_PORT", ""),
         }
