@@ -603,7 +603,7 @@ def test_whatever_happens_the_list_is_right(nodes: list[Memcached], seed: int) -
                 each.result(60)
         if fault != "none":
             (node.start if fault == "kill" else node.resume)()
-        wait_until(lambda: all(web.parts.health.is_up(each.name) for web in crowd.webs for each in nodes))
+        wait_until(lambda: all(each.name not in web.parts.health.down for web in crowd.webs for each in nodes))
         whose = crowd.look(crowd.webs[0])
         for web in crowd.webs:
             for name, ids in whose.items():

@@ -68,7 +68,7 @@ class Diagnostics(ABC):
         """Return every memcached node, in the order configured; none for the in-process store."""
         nodes = self.parts.nodes
         return tuple(
-            NodeHealth(node.name, _printable(node.address), self.parts.health.is_up(node.name)) for node in nodes
+            NodeHealth(node.name, _printable(node.address), node.name not in self.parts.health.down) for node in nodes
         )
 
     def ring(self) -> tuple[tuple[float, str], ...]:

@@ -64,10 +64,6 @@ class SimHealth:
         self._process = process
         self._hesitation = hesitation
 
-    def is_up(self, node: str) -> bool:
-        """Say whether the node may be asked."""
-        return node not in self.down
-
     def mark_down(self, node: str, reason: str) -> None:
         """Probe the node until it answers."""
         if node not in self.down:

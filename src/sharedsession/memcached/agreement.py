@@ -123,8 +123,8 @@ class Agreement:
 
     def _look(self) -> dict[str, Found | None]:
         """Return what each node that answers holds."""
-        health = self._cluster.health
-        nodes = [node for node in self._cluster.ring.nodes_for(self._key) if health.is_up(node)][: self._cluster.copies]
+        up = [node for node in self._cluster.ring.nodes_for(self._key) if node not in self._cluster.health.down]
+        nodes = up[: self._cluster.copies]
         answers = self._cluster.transport.ask([(node, Get(self._key, None)) for node in nodes])
         return {
             node: answer if isinstance(answer, Found) else None

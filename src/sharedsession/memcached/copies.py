@@ -161,7 +161,8 @@ class Copies:
 
     def strangers(self) -> list[str]:
         """Return the healthy nodes of the preference list that have not been asked."""
-        return [node for node in self._preference if node not in self._tokens and self._cluster.health.is_up(node)]
+        down = self._cluster.health.down
+        return [node for node in self._preference if node not in self._tokens and node not in down]
 
     def assume_empty(self) -> None:
         """Start a key that nobody can have used: the first healthy nodes hold nothing."""
@@ -190,10 +191,8 @@ class Copies:
 
     def candidates(self) -> list[str]:
         """Return the healthy nodes that have not been asked, in order of preference."""
-        is_up = self._cluster.health.is_up
-        return [
-            node for node in self._preference if node not in self._tokens and node not in self._causes and is_up(node)
-        ]
+        tokens, causes, down = self._tokens, self._causes, self._cluster.health.down
+        return [node for node in self._preference if not (node in tokens or node in causes or node in down)]
 
     def _ask_next(self, count: int, ttl: int | None) -> bool:
         nodes = self.candidates()[:count]

@@ -23,10 +23,6 @@ class Health(Protocol):
         """The nodes that are not to be asked."""
         ...
 
-    def is_up(self, node: str) -> bool:
-        """Say whether the node may be asked."""
-        ...
-
     def mark_down(self, node: str, reason: str) -> None:
         """Note that the node failed."""
         ...
@@ -68,10 +64,6 @@ class ProbedHealth:
         self._wake = threading.Event()
         self._closed = False
         renew_after_fork(self)
-
-    def is_up(self, node: str) -> bool:
-        """Say whether the node may be asked."""
-        return node not in self.down
 
     def mark_down(self, node: str, reason: str) -> None:
         """Ask the node no more until a probe finds it well."""
@@ -186,10 +178,6 @@ class AlwaysUp:
 
     #: Never any.
     down: Collection[str] = ()
-
-    def is_up(self, node: str) -> bool:
-        """Say True."""
-        return True
 
     def mark_down(self, node: str, reason: str) -> None:
         """Do nothing: it cannot fail."""
