@@ -8,9 +8,9 @@ import flask
 import pytest
 from flaskclient import make_app
 from servers import Memcached
-from webclient import Client, Commands, bare, commands, logged_in, page, put, sent, show
+from webclient import TEXT, Client, Commands, bare, commands, logged_in, page, put, sent, show
 
-from sharedsession import Session, SessionMiddleware
+from sharedsession import Session, SessionMiddleware, get_session
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,6 +107,21 @@ def test_own_forms_create(says: dict[str, str]) -> None:
     client = Client(site())
     assert client.get("/paid", method="POST", **says).set_cookie is not None
     assert client.get("/show").text == "{'paid': True}"
+
+
+@pytest.mark.parametrize("inner", ["tenant-7.internal", "evil.example"])
+@pytest.mark.parametrize("origin", ["http://www.example.com", "http://evil.example"])
+def test_the_host_is_the_one_that_the_client_named(inner: str, origin: str) -> None:
+    """What the application makes of the Host header inside decides nothing: only the site's own pages create."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        environ["HTTP_HOST"] = inner
+        get_session(environ)["a"] = 1
+        start_response("200 OK", TEXT)
+        return [b""]
+
+    answer = Client(bare(app)).get("/", method="POST", HTTP_HOST="www.example.com", HTTP_ORIGIN=origin)
+    assert (answer.set_cookie is not None) == (origin == "http://www.example.com")
 
 
 @pytest.mark.parametrize("method", ["GET", "HEAD", "OPTIONS"])

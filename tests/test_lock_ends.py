@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -399,6 +400,56 @@ def test_a_session_looked_at_after_the_response(serve: Serve) -> None:
     assert served.ask().status == 200
     assert kept[0]["n"] == 1
     assert served.is_free()
+
+
+class CountedAtClose:
+    """A body whose `close()` counts, as Flask's `call_on_close` does."""
+
+    def __init__(self, session: Session, tell: Callable[[], object]) -> None:
+        self._session = session
+        self._tell = tell
+        self._chunks = iter([b"one"])
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        """Count."""
+        n = self._session["n"]
+        self._tell()
+        self._session["n"] = n + 1
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["", "used before"])
+def test_a_body_that_uses_the_session_when_it_is_closed(serve: Serve, before: bool) -> None:
+    """What closing a body does with the session is done under the lock too, and the lock is given up after that."""
+    owners: list[int] = []
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        session = get_session(environ)
+        if before:
+            add(session)
+        start_response("200 OK", TEXT)
+        return CountedAtClose(session, lambda: owners.append(owner_of(served.other, served.id)))
+
+    served = serve(app)
+    assert served.ask().body == b"one"
+    assert owners[0] != 0
+    assert (served.is_free(), served.stored) == (True, {"n": 1 + before})
+
+
+def test_requests_that_count_when_their_bodies_are_closed(serve: Serve) -> None:
+    """However many requests use the session only when their bodies are closed, one does so after the other."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        start_response("200 OK", TEXT)
+        return CountedAtClose(get_session(environ), lambda: time.sleep(0.02))
+
+    served = serve(app)
+    with ThreadPoolExecutor(5) as pool:
+        answers = list(pool.map(lambda _: served.ask(), range(5)))
+    assert [answer.status for answer in answers] == [200] * 5
+    assert served.stored == {"n": 5}
 
 
 def test_a_session_first_used_after_the_response(serve: Serve) -> None:

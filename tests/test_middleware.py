@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import gc
 import io
 import sys
@@ -294,18 +295,21 @@ def test_a_session_that_is_kept_keeps_no_request() -> None:
     assert held
 
 
+@pytest.mark.parametrize("use", [False, True], ids=["untouched", "used"])
 @pytest.mark.parametrize("headers", [tuple(TEXT), [list(pair) for pair in TEXT]], ids=["tuple", "lists"])
-def test_headers_that_are_no_list_of_tuples(headers: Any) -> None:
-    """An application that gives its headers in another form than PEP 3333 wants gets its cookie all the same."""
+def test_headers_that_are_no_list_of_tuples(headers: Any, use: bool) -> None:
+    """An application that gives its headers in another form than PEP 3333 wants is served all the same."""
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
-        get_session(environ)["a"] = 1
+        if use:
+            get_session(environ)["a"] = 1
         start_response("200 OK", headers)
         return [b"ok"]
 
     answer = Client(bare(app)).get()
     assert (answer.status, answer.text) == (200, "ok")
-    assert answer.set_cookie is not None
+    assert (answer.set_cookie is not None) == use
+    assert {type(header) for header in answer.headers} == {tuple}
 
 
 class OwnSession(Session):
@@ -365,16 +369,41 @@ def test_an_untouched_session_is_but_an_object(use: bool) -> None:
 
 
 @pytest.mark.parametrize("use", [False, True])
-def test_the_applications_header_list_stays_as_it_is(use: bool) -> None:
-    """An application may use one list of headers for all its clients: none gets another's cookie."""
+def test_the_applications_header_list_stays_its_own(use: bool) -> None:
+    """An application may use one list of headers for all its clients: what is added for one no other gets."""
     headers = [*TEXT]
 
     def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
         if use:
             get_session(environ)["a"] = 1
         start_response("200 OK", headers)
-        return [b""]
+        headers.append(("X-Later", "too late"))
+        yield b""
+
+    def around(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        def start(status: str, given: Any, exc_info: Any = None) -> Any:
+            given.append(("Set-Cookie", "from=outside"))
+            return start_response(status, given, exc_info)
+
+        return bare(app)(environ, start)
+
+    answer = Server().serve(around, Client(bare(app)).environ())
+    assert len([value for name, value in answer.headers if name == "Set-Cookie"]) == 1 + use
+    assert answer.get("X-Later") is None
+    assert headers == [*TEXT, ("X-Later", "too late")]
+
+
+@pytest.mark.parametrize("use", [False, True])
+def test_a_copy_of_the_session_is_the_session(use: bool) -> None:
+    """What is set on what `copy.copy` returns is stored, whether the session was used before or not."""
+
+    def app(environ: dict[str, Any], start_response: StartResponse) -> Iterable[bytes]:
+        session = get_session(environ)
+        if use:
+            session.get("a")
+        copy.copy(session)["a"] = 1
+        start_response("200 OK", TEXT)
+        return [repr(session["a"]).encode()]
 
     answer = Client(checked(app)).get()
-    assert (answer.set_cookie is not None) == use
-    assert headers == TEXT
+    assert (answer.text, answer.set_cookie is not None) == ("1", True)

@@ -174,6 +174,23 @@ def test_it_is_the_middlewares_session(memcacheds: list[Memcached]) -> None:
     assert site.get("/", node=2).text == "{'a': 1, 'n': 2}"
 
 
+def test_what_was_done_by_way_of_the_middleware_is_known(memcacheds: list[Memcached]) -> None:
+    """What a tween has done with the session before the view, request.session tells too; it takes no attributes."""
+
+    def view(request: Any) -> object:
+        by_environ = get_session(request.environ)
+        by_environ["a"] = [1]
+        told = request.session.accessed, request.session.modified, "in use" in repr(request.session)
+        by_environ["a"].append(object())
+        with pytest.raises(TypeError):
+            request.session.check_values()
+        with pytest.raises(AttributeError):
+            request.session.user = "alice"
+        return told
+
+    assert Site(memcacheds, {"/": view}).get("/").text == "(True, True, True)"
+
+
 def test_an_untouched_session_costs_nothing(memcacheds: list[Memcached]) -> None:
     """A request that takes request.session and leaves it alone asks memcached nothing."""
     views: dict[str, View] = {

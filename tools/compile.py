@@ -29,8 +29,8 @@ SOURCE = ROOT / "src"
 TARGET = ROOT / "build" / "compiled"
 STAMP = TARGET / "stamp"
 
-#: Not here: what applications derive from, what is referred to weakly, which mypyc's classes do not allow, and what no
-#: usual request comes by.
+#: Not here: what applications derive from (what that stands on is: `facade`, `serving`), what is referred to weakly,
+#: which mypyc's classes do not allow, and what no usual request comes by.
 MODULES = [
     "attributes",
     "cipher",

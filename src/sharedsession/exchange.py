@@ -178,7 +178,7 @@ class _Asked(RequestView):
     first time after that.
     """
 
-    __slots__ = ("_ended", "_policy", "_sent", "_trail")
+    __slots__ = ("_policy", "_sent", "_trail", "ended")
 
     def __init__(self, policy: Policy, environ: dict[str, Any], origin: Origin | None) -> None:
         self._policy = policy
@@ -186,7 +186,9 @@ class _Asked(RequestView):
         if policy.tracking.needs_entry:
             self._trail = policy.tracking.enter(environ)
             origin = origin_of(environ) if origin is None else origin
-        self._sent = self._ended = False
+        self._sent = False
+        #: Nothing of the application runs any more.
+        self.ended: bool = False
         super().__init__(environ, policy.trusted_proxies, origin)
 
     def begin(self) -> Life:
@@ -200,12 +202,6 @@ class _Asked(RequestView):
         if life is not None:
             life.headers_sent = True
         self.release(ends=ends and self._policy.asks_little)
-
-    def end(self, life: Life | None) -> None:
-        """Note that nothing of the application runs any more."""
-        self._ended = True
-        if life is not None:
-            life.close()
 
     @property
     def binds(self) -> bool:
@@ -222,8 +218,8 @@ class _Asked(RequestView):
         return predecessor.find(self.cookies) if predecessor is not None else None
 
     def exclusive(self) -> bool:
-        # Once the request is over, nobody would give the lock up.
-        return self._policy.locks_writes and not self._ended and self.method in _WRITES
+        # After its end nobody would give the lock up.
+        return self._policy.locks_writes and not self.ended and self.method in _WRITES
 
     def fingerprint(self) -> Sequence[bytes] | None:
         return self._policy.tracking.guards.fingerprint(self)
@@ -264,15 +260,12 @@ class Exchange(Visit):
             found = found.outer
         return found
 
-    def commit(self, status: str, headers: Headers) -> Headers:
-        """Save the session and say so in the headers.
+    def commit(self, status: str, headers: Headers) -> None:
+        """Save the session and say so in the headers, which are changed in place; no header changes when it raises.
 
         Args:
             status: the response's, which begins with three digits.
-            headers: the response's; left as they are, since an application may use its list again for another client.
-
-        Returns:
-            The headers to be sent: the very same, or a list of our own.
+            headers: the response's.
 
         Raises:
             ValueError: the status is none.
@@ -283,15 +276,10 @@ class Exchange(Visit):
         if policy.slide_always and (life is None or not life.accessed):
             life = self._life
             life.touch()
-        used = life is not None and life.accessed
-        if not used and not policy.tracking.needs_entry:
-            return headers
-        headers = _copy(headers)
-        if used and life is not None:
+        if life is not None and life.accessed:
             self._commit(life, int(status[:3]) >= 500, headers)
         if policy.tracking.needs_entry:
             self._carry_on(headers)
-        return headers
 
     def _commit(self, life: Life, failed: bool, headers: Headers) -> None:
         self._abandoned = failed and not self._policy.save_on_5xx
@@ -309,11 +297,22 @@ class Exchange(Visit):
             forbid_shared_caching(headers)
 
     def abandon(self) -> None:
+        """Give up a lock, with what was not saved under it."""
+        life = self._begun
+        if life is not None:
+            life.close()
+
+    def end(self) -> None:
         """Note that nothing of the application runs any more; a lock is given up, with what was not saved under it."""
-        self._view.end(self._begun)
+        self._view.ended = True
+        self.abandon()
+
+    def go_on(self) -> None:
+        """Note that the application runs once more, to close its body."""
+        self._view.ended = False
 
     def commit_late(self) -> None:
-        """Save what changed since the headers left.
+        """Save what changed since the headers left; the application may go on.
 
         Raises:
             HeadersSentError: the change needs a cookie.
@@ -328,6 +327,17 @@ class Exchange(Visit):
             raise
         finally:
             self.abandon()
+
+    def finish(self) -> None:
+        """Save what changed since the headers left; nothing of the application runs any more.
+
+        Raises:
+            HeadersSentError, StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit_late`.
+        """
+        try:
+            self.commit_late()
+        finally:
+            self.end()
 
     def _carry_on(self, headers: Headers) -> None:
         """Put the id into redirects, and keep a response with ids in it to this client."""
@@ -368,12 +378,3 @@ class Exchange(Visit):
         if own is None or update.tell is Tell.NOTHING:
             return update
         return Update(update.tell, update.id, own(self.session), update.by_cookie)
-
-
-def _copy(headers: Headers) -> Headers:
-    """Return the application's headers as a list of our own, and each as the tuple that PEP 3333 wants."""
-    copied: list[Any] = list(headers)
-    for header in copied:
-        if type(header) is not tuple:
-            return [(name, value) for name, value in copied]
-    return copied

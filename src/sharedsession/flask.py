@@ -256,7 +256,7 @@ class SharedSessionInterface(SessionInterface):
                 session.check_values()
             return
         headers = list(response.headers.items())
-        headers = exchange.commit(response.status, headers)
+        exchange.commit(response.status, headers)
         response.headers.clear()
         response.headers.extend(headers)
 

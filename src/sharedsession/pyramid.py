@@ -20,6 +20,12 @@ _CSRF_TOKEN = "_csrft_"  # noqa: S105  # an attribute's name
 class PyramidSession(Session):
     """`request.session`: our session with the rest of Pyramid's `ISession`, and its methods for CSRF tokens."""
 
+    __slots__ = ()
+
+    def __init__(self, session: Session) -> None:
+        super().__init__(session._life)  # noqa: SLF001  # the same session under another class
+        _ = self._life  # has begun: what was done by way of the other is known here
+
     @property
     def created(self) -> int:
         """When the session was created, in whole seconds since the epoch; for a new one: now."""
@@ -82,7 +88,7 @@ def session_factory(request: Any) -> PyramidSession:
     except KeyError as error:
         example = "SessionMiddleware(config.make_wsgi_app(), ...)"
         raise ConfigError("session_factory", f"{error.args[0]} (Pyramid: {example})") from None
-    return PyramidSession(session._life)  # noqa: SLF001  # the same session under another class
+    return PyramidSession(session)
 
 
 def includeme(config: Any) -> None:

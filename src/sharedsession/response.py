@@ -46,7 +46,7 @@ class Response:
         try:
             return self._run(app)
         except BaseException:
-            self._exchange.abandon()
+            self._exchange.end()
             raise
 
     def _run(self, app: WSGIApplication) -> Iterable[bytes]:
@@ -73,8 +73,7 @@ class Response:
             # A server recognises its own file wrapper by the object.
             if written:
                 self.finish()
-            else:
-                self._exchange.abandon()
+            self._exchange.end()
             return body
         return _Body(self, body)
 
@@ -91,9 +90,8 @@ class Response:
             return self._server_start(status, headers, exc_info)
         if self._headers is not None and exc_info is None:
             raise AssertionError("start_response was called twice without exc_info (PEP 3333)")
-        # PEP 3333 wants a list of tuples; whoever gives others is served all the same.
-        self._headers = headers if type(headers) is list else list(headers)
         self._status, self._exc_info = status, exc_info
+        self._headers = _copy(headers)
         return self
 
     def _first_write(self, data: bytes) -> object:
@@ -109,7 +107,7 @@ class Response:
         if headers is None:
             raise AssertionError("the application has not called start_response (PEP 3333)")
         try:
-            headers = self._exchange.commit(status, headers)
+            self._exchange.commit(status, headers)
         except REFUSALS as error:
             self.refuse(error)
             return
@@ -122,7 +120,7 @@ class Response:
     def refuse(self, error: Refusal) -> Iterable[bytes]:
         """Answer what the error says: 503, memcached is away, or 409. The client keeps its cookie and tries again."""
         self._refusal = error
-        self._exchange.abandon()
+        self._exchange.end()
         body = self.refusal()
         headers = [
             ("Content-Type", "text/plain; charset=utf-8"),
@@ -183,8 +181,18 @@ class Response:
         """Save what changed while the body was sent."""
         if self._left and self._refusal is None:
             self._exchange.commit_late()
-        else:
-            self._exchange.abandon()
+
+    def go_on(self) -> None:
+        """Let the application use its session as before: its body is being closed."""
+        if self._refusal is None:
+            self._exchange.go_on()
+
+    def end(self) -> None:
+        """Save what changed since, if anything; nothing of the application runs any more."""
+        try:
+            self.finish()
+        finally:
+            self._exchange.end()
 
 
 class _Body:
@@ -205,7 +213,7 @@ class _Body:
             return next(self._chunks)
         except StopIteration:
             # Before the client sees the end: what it asks next shall find what this response has done.
-            self._response.finish()
+            self._response.end()
             raise
 
     def _begin(self) -> Iterator[bytes]:
@@ -223,10 +231,23 @@ class _Body:
 
     def close(self) -> None:
         """Close the application's body, then save what it changed."""
+        self._response.go_on()
         try:
             _close(self._body)
         finally:
-            self._response.finish()
+            self._response.end()
+
+
+def _copy(headers: Iterable[Any]) -> Headers:
+    """Return the application's headers as a list of our own: it may use its list again for another client.
+
+    PEP 3333 wants a list of tuples; whoever gives others is served all the same.
+    """
+    copied: list[Any] = list(headers)
+    for header in copied:
+        if type(header) is not tuple:
+            return [(name, value) for name, value in copied]
+    return copied
 
 
 def _close(body: object) -> None:

@@ -58,6 +58,9 @@ class Session(Facade, MutableMapping[str, Any]):
         """Delete every attribute for good: what a concurrent request writes without having seen this goes too."""
         self._life.writable.clear()
 
+    def __copy__(self) -> Self:
+        return self  # as a dict's copy can be had by `copy()`; there is but one session
+
     def copy(self) -> dict[str, Any]:
         """Return the attributes as a plain dict (the values themselves are not copied)."""
         return dict(self)

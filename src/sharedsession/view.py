@@ -1,4 +1,4 @@
-"""The request as middleware and tracking see it: taken at entry, before the application changes environ."""
+"""The request as middleware and tracking see it: what an application may change in environ is taken at entry."""
 
 from __future__ import annotations
 
@@ -27,6 +27,7 @@ class Origin(NamedTuple):
     host: str
     mount: str
     path: str
+    query: str
 
 
 def origin_of(environ: Environ) -> Origin:
@@ -36,6 +37,7 @@ def origin_of(environ: Environ) -> Origin:
         environ.get("HTTP_HOST", ""),
         environ.get("SCRIPT_NAME", ""),
         environ.get("PATH_INFO", ""),
+        environ.get("QUERY_STRING", ""),
     )
 
 
@@ -52,16 +54,23 @@ def is_below(path: str, prefixes: Iterable[str]) -> bool:
 class RequestView(Request):
     """What of a WSGI environ decides about sessions.
 
-    Scheme and mount point, which make a cookie, are taken at entry: dispatchers and proxy fixes change environ.
+    Scheme, host and mount point are taken at entry: dispatchers and proxy fixes change environ in place.
 
     Args:
         environ: the WSGI environ (PEP 3333).
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
-        origin: where the request came in, for whoever needs host and path as they were at entry too, and for a
-            framework whose environ says less than it knows.
+        origin: where the request came in, at entry, for whoever asks for path and query too (there is none without);
+            and for a framework whose environ says less than it knows.
     """
 
-    __slots__ = ("_cookies", "_environ", "_mount", "_origin", "_scheme", "_slides", "_trusted")
+    __slots__ = ("_cookies", "_environ", "_host", "_mount", "_path", "_query", "_scheme", "_slides", "_trusted")
+
+    # As the server has put them there: nothing is converted before it is needed, which is seldom.
+    _scheme: Any
+    _host: Any
+    _mount: Any
+    _path: Any
+    _query: Any
 
     def __init__(self, environ: Environ, trusted_proxies: int, origin: Origin | None = None) -> None:
         self._environ = environ
@@ -69,10 +78,13 @@ class RequestView(Request):
         self._cookies = ""
         self._slides = True
         self._trusted = trusted_proxies
-        self._origin = origin
-        # As the server has put them there: nothing is converted before it is needed, which is seldom.
-        self._scheme: Any = environ.get("wsgi.url_scheme", "") if origin is None else origin.scheme
-        self._mount: Any = environ.get("SCRIPT_NAME", "") if origin is None else origin.mount
+        if origin is not None:
+            self._scheme, self._host, self._mount, self._path, self._query = origin
+            return
+        self._scheme = environ.get("wsgi.url_scheme", "")
+        self._host = environ.get("HTTP_HOST", "")
+        self._mount = environ.get("SCRIPT_NAME", "")
+        self._path = self._query = ""
 
     def release(self, *, ends: bool) -> None:
         """Let go of environ, which holds the session that holds this: a cycle only the collector would break.
@@ -130,13 +142,12 @@ class RequestView(Request):
     @property
     def quoted_path(self) -> str:
         """Path of the request as the client sees it, percent-encoded, without an id."""
-        path = str(self._environ.get("PATH_INFO", "")) if self._origin is None else self._origin.path
-        return _quote(self._client_mount() + path) or "/"
+        return _quote(self._client_mount() + str(self._path)) or "/"
 
     @property
     def query(self) -> str:
         """The query string, without "?"."""
-        return str(self._environ.get("QUERY_STRING", ""))
+        return str(self._query)
 
     @property
     def host(self) -> str:
@@ -184,7 +195,7 @@ class RequestView(Request):
         own: Environ = {
             "wsgi.url_scheme": self._scheme,
             "SCRIPT_NAME": self._mount,
-            "HTTP_HOST": self._environ.get("HTTP_HOST", "") if self._origin is None else self._origin.host,
+            "HTTP_HOST": self._host,
             "SERVER_NAME": self._environ.get("SERVER_NAME", ""),
             "SERVER_PORT": self._environ.get("SERVER_PORT", ""),
         }

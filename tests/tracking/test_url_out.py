@@ -119,6 +119,27 @@ def test_behind_a_proxy() -> None:
     assert encode_all(0) == [links[0], "/shop/page*", "/here*", "page*", f"{links[4]}*", links[5], "/page*"]
 
 
+def test_what_the_application_changes_in_environ() -> None:
+    """Links stand on the page that the client asked for, whatever dispatchers have made of it in environ."""
+
+    def view(environ: Environ, session: object) -> str:
+        environ.update(
+            {
+                "SCRIPT_NAME": "/inner",
+                "PATH_INFO": "/other",
+                "QUERY_STRING": "internal=1",
+                "HTTP_HOST": "tenant-7.internal",
+                "wsgi.url_scheme": "gopher",
+            }
+        )
+        return "\n".join(encode_url(environ, link) for link in ("", "#f", "http://shop.example.com/page"))
+
+    app = bare(bare_site({"*": view}), tracking=("url",))
+    text = Server().serve(app, request(f"/here{PARAMETER}?q=1", HTTP_HOST="shop.example.com")).text
+    wanted = ["/here*?q=1", "/here*?q=1#f", "http://shop.example.com/page*"]
+    assert text.replace(PARAMETER, "*").split("\n") == wanted
+
+
 def test_another_name() -> None:
     """The parameter is named as configured, also in what is replaced."""
     app = site(

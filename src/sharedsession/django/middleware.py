@@ -219,7 +219,7 @@ def _origin(request: HttpRequest, policy: Policy) -> Origin:
             host = request.get_host()
     # Django has decoded the paths in META; PEP 3333 has their bytes as latin-1.
     mount, path = (str(meta.get(name, "")).encode().decode("latin-1") for name in ("SCRIPT_NAME", "PATH_INFO"))
-    return Origin(request.scheme or "http", host, mount, path)
+    return Origin(request.scheme or "http", host, mount, path, meta.get("QUERY_STRING", ""))
 
 
 def _show_cookie(request: HttpRequest) -> None:
