@@ -73,6 +73,10 @@ MODULES = [
     "view",
 ]
 
+#: Nobody puts functions of his own in the place of ours (ELF would allow it), so they call each other directly, and are
+#: inlined: a quarter less of the processor's instruction cache, in which an application does not fit anyway.
+DIRECT = ["-fno-semantic-interposition", "-fno-plt"]
+
 
 def main() -> None:
     """Compile, and make a wheel if that is asked for."""
@@ -101,11 +105,15 @@ def compile_all() -> None:
     """Put a compiled module beside each of `MODULES`, in the present directory's copy of the source."""
     files = [f"src/sharedsession/{name}.py" for name in MODULES]
     options = ["--config-file", str(ROOT / "pyproject.toml"), "--python-executable", sys.executable]
+    extensions = mypycify([*options, *files], opt_level=level())
+    if sys.platform == "linux":
+        for extension in extensions:
+            extension.extra_compile_args += DIRECT
     setup(
         name="sharedsession",
         packages=["sharedsession"],
         package_dir={"": "src"},
-        ext_modules=mypycify([*options, *files], opt_level=level()),
+        ext_modules=extensions,
         script_args=["--quiet", "build_ext", "--inplace"],
     )
 

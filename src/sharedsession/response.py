@@ -243,7 +243,7 @@ def _copy(headers: Iterable[Any]) -> Headers:
 
     PEP 3333 wants a list of tuples; whoever gives others is served all the same.
     """
-    copied: list[Any] = list(headers)
+    copied: list[Any] = headers.copy() if isinstance(headers, list) else list(headers)
     for header in copied:
         if type(header) is not tuple:
             return [(name, value) for name, value in copied]
