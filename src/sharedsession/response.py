@@ -94,7 +94,7 @@ class Response:
         self._headers = _copy(headers)
         return self
 
-    def _first_write(self, data: bytes) -> object:
+    def _first_write(self, data: Any) -> object:
         if not self._left:
             self._commit()
         if self._refusal is not None:
