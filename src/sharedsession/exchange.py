@@ -125,9 +125,7 @@ class Visit:
 
     @property
     def _life(self) -> Life:
-        _ = self._facade._life  # noqa: SLF001  # no business of applications
-        life: Life = self._facade._begun  # noqa: SLF001
-        return life
+        return cast("Life", self._facade._life)  # noqa: SLF001  # no business of applications
 
     @property
     def _begun(self) -> Life | None:

@@ -59,8 +59,8 @@ class RequestView(Request):
     Args:
         environ: the WSGI environ (PEP 3333).
         trusted_proxies: how many hops of X-Forwarded-Proto, -Host and -Prefix are believed.
-        origin: where the request came in, at entry, for whoever asks for path and query too (there is none without);
-            and for a framework whose environ says less than it knows.
+        origin: where the request came in, at entry; only a view that has it is asked for path and query. It may come
+            from a framework whose environ says less than it knows.
     """
 
     __slots__ = ("_cookies", "_environ", "_host", "_mount", "_path", "_query", "_scheme", "_slides", "_trusted")
