@@ -30,7 +30,7 @@ def serving(ports: list[int]) -> dict[str, float]:
     from ..child import Client
     from ..contenders import bare
 
-    Client(bare.application).request("/", "")
+    Client(bare.application).request("/untouched/small", "")
     found = {"a bare application": settled()}
     from ..contenders import ours
 
