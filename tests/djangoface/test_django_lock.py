@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from asgiref.sync import async_to_sync
 from django.core.handlers.wsgi import WSGIHandler
-from django.http import HttpRequest, HttpResponse
+from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
 from django.test import AsyncClient
 from django.urls import path
 
@@ -92,6 +92,28 @@ def test_a_request_that_fails(serve: Serve, end: str, wrapped: bool) -> None:
         assert client.get(f"/{end}", method="POST").status == 500
     assert client.get("/add", method="POST").status == 200
     assert stored(browser.id) == {"a": 1, "n": 1}
+    assert not project.stats().keys() & {"locks_waited", "locks_taken_over"}
+
+
+@pytest.mark.parametrize("used", [False, True])
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_session_looked_at_after_a_stream(serve: Serve, wrapped: bool, used: bool) -> None:
+    """Who looks at the session when a streamed response is over, as a log may, locks nobody out."""
+    kept: list[HttpRequest] = []
+
+    def stream(request: HttpRequest) -> StreamingHttpResponse:
+        kept.append(request)
+        if used:
+            add(request)
+        return StreamingHttpResponse(iter([b"one"]))
+
+    browser = serve({"stream": stream, "add": add}, SETTINGS, locking="writes")
+    browser.get("/put")
+    client = Browser(browser.cookies, SessionMiddleware(WSGIHandler()) if wrapped else None)
+    assert client.get("/stream", method="POST").text == "one"
+    assert kept[0].session["a"] == 1
+    assert client.get("/add", method="POST").status == 200
+    assert stored(browser.id) == {"a": 1, "n": 1 + used}
     assert not project.stats().keys() & {"locks_waited", "locks_taken_over"}
 
 
