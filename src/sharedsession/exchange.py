@@ -309,8 +309,8 @@ class Exchange(Visit):
         """Note that the application runs once more, to close its body."""
         self._view.ended = False
 
-    def commit_late(self) -> None:
-        """Save what changed since the headers left; the application may go on.
+    def finish(self) -> None:
+        """Save what changed since the headers left; nothing of the application runs any more.
 
         Raises:
             HeadersSentError: the change needs a cookie.
@@ -323,17 +323,6 @@ class Exchange(Visit):
         except BaseException:
             self._abandoned = True  # said once
             raise
-        finally:
-            self.abandon()
-
-    def finish(self) -> None:
-        """Save what changed since the headers left; nothing of the application runs any more.
-
-        Raises:
-            HeadersSentError, StoreUnavailableError, SessionTooLargeError, TypeError: as for `commit_late`.
-        """
-        try:
-            self.commit_late()
         finally:
             self.end()
 

@@ -72,8 +72,9 @@ class Response:
         if self._ends or self.is_file_wrapper(body):
             # A server recognises its own file wrapper by the object.
             if written:
-                self.finish()
-            self._exchange.end()
+                self.end()
+            else:
+                self._exchange.end()
             return body
         return _Body(self, body)
 
@@ -177,21 +178,16 @@ class Response:
             self._commit()
         return self._refusal is None
 
-    def finish(self) -> None:
-        """Save what changed while the body was sent."""
-        if self._left and self._refusal is None:
-            self._exchange.commit_late()
-
     def go_on(self) -> None:
         """Let the application use its session as before: its body is being closed."""
         if self._refusal is None:
             self._exchange.go_on()
 
     def end(self) -> None:
-        """Save what changed since, if anything; nothing of the application runs any more."""
-        try:
-            self.finish()
-        finally:
+        """Save what changed while the body was sent; nothing of the application runs any more."""
+        if self._left and self._refusal is None:
+            self._exchange.finish()
+        else:
             self._exchange.end()
 
 

@@ -48,10 +48,9 @@ def commit(request: HttpRequest, response: HttpResponse, store: SessionStore, ex
         store.prepare()
     if request.META.get(EXCHANGE_KEY) is not None:
         _save_for_wrapper(response, exchange, saves=saves)
-        _save_at_end(response, exchange.commit_late)
     else:
         _save(response, exchange)
-        _save_at_end(response, exchange.finish)
+    _save_at_end(response, exchange)
     if saves and exchange.lost:
         raise UpdateError
     if store.flushed_nothing and settings.SESSION_COOKIE_NAME in request.COOKIES:
@@ -114,7 +113,7 @@ def _delete_cookie(request: HttpRequest, response: HttpResponseBase) -> None:
         response.cookies[cookie.name] = PartitionedCookie.of(response.cookies[cookie.name])
 
 
-def _save_at_end(response: HttpResponseBase, save: Callable[[], None]) -> None:
+def _save_at_end(response: HttpResponseBase, exchange: Exchange) -> None:
     """Save what the body of a streaming response changes, before its end is sent: the client may ask again then."""
     # A file is sent by the server itself where it can (wsgi.file_wrapper); nothing of the application runs meanwhile.
     if not isinstance(response, StreamingHttpResponse) or getattr(response, "file_to_stream", None) is not None:
@@ -122,20 +121,20 @@ def _save_at_end(response: HttpResponseBase, save: Callable[[], None]) -> None:
     content = response.streaming_content
     if response.is_async:
         closing = getattr(getattr(response, "_iterator", None), "aclose", None)
-        response.streaming_content = _saving_async(cast("AsyncIterator[bytes]", content), closing, save)
+        response.streaming_content = _saving_async(cast("AsyncIterator[bytes]", content), closing, exchange)
     else:
-        response.streaming_content = _saving(cast("Iterator[bytes]", content), save)
+        response.streaming_content = _saving(cast("Iterator[bytes]", content), exchange)
 
 
-def _saving(content: Iterator[bytes], save: Callable[[], None]) -> Iterator[bytes]:
+def _saving(content: Iterator[bytes], exchange: Exchange) -> Iterator[bytes]:
     try:
         yield from content
     finally:
-        save()
+        exchange.finish()
 
 
 async def _saving_async(
-    content: AsyncIterator[bytes], closing: Callable[[], Awaitable[None]] | None, save: Callable[[], None]
+    content: AsyncIterator[bytes], closing: Callable[[], Awaitable[None]] | None, exchange: Exchange
 ) -> AsyncIterator[bytes]:
     try:
         async for piece in content:
@@ -144,4 +143,4 @@ async def _saving_async(
         # Nobody closes the body of a client that has left: its own "finally" comes first.
         if closing is not None:
             await closing()
-        await sync_to_async(save)()
+        await sync_to_async(exchange.finish)()
