@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,11 +20,16 @@ SOURCE = Path(sharedsession.__file__).parents[1]
 
 
 def free_port() -> int:
-    """Return a TCP port of 127.0.0.1 that nobody listens on."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port
+    """Return a TCP port of 127.0.0.1 that nobody listens on.
+
+    It is none that the kernel gives to connections (32768 and above on Linux): a server that is killed must find its
+    port free when it starts again, and nobody who tries to reach it meanwhile may be connected with himself.
+    """
+    while True:
+        port = 10000 + secrets.randbelow(22000)
+        with contextlib.suppress(OSError), socket.socket() as probe:
+            probe.bind(("127.0.0.1", port))
+            return port
 
 
 def wait_for_port(port: int, timeout: float = START_TIMEOUT) -> None:

@@ -8,7 +8,7 @@ import threading
 from collections.abc import Callable, Iterator
 
 import pytest
-from servers import Memcached, free_port
+from servers import Memcached, StartMemcached, free_port
 from storage import changes
 from test_membership import listed, wait_until
 from test_servers_fork import ENVIRONMENT
@@ -190,9 +190,9 @@ def test_sweep_of_a_dead_node(run: Run, nodes: list[Memcached]) -> None:
     assert "refused" in done.error
 
 
-def test_sweep_without_a_crawler(run: Run, nodes: list[Memcached]) -> None:
+def test_sweep_without_a_crawler(run: Run, start_memcached: StartMemcached) -> None:
     """A server that does not tell its keys is a clear error: the status is 1."""
-    nodes[2].command(b"lru_crawler disable")
+    nodes = [start_memcached("n1"), start_memcached("n2"), start_memcached("n3", ("-o", "no_lru_crawler"))]
     done = run("sweep", "n3", NODES=listed(nodes))
     assert done.status == 1
     assert done.error == "sharedsession: n3: it does not tell its keys: CLIENT_ERROR lru crawler disabled\n"

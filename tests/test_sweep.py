@@ -669,7 +669,6 @@ def test_a_dump_that_is_cut_off_is_an_error() -> None:
 
 def test_a_server_without_a_crawler_says_so(start_memcached: StartMemcached) -> None:
     """A memcached whose LRU crawler is switched off cannot be swept, and that is what the error says."""
-    server = start_memcached("n1")
-    server.command(b"lru_crawler disable")
+    server = start_memcached("n1", ("-o", "no_lru_crawler"))
     with pytest.raises(ValueError, match="lru crawler disabled"):
         keys_of(server)
