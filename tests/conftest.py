@@ -13,8 +13,8 @@ from sharedsession import life
 from sharedsession.memcached.agreement import Agreement
 from sharedsession.memcached.node import Node
 
-#: Watches what is logged during every test.
-pytest_plugins = ["logwatch"]
+#: Watches what is logged during every test; runs one again that failed while the machine stood still.
+pytest_plugins = ["logwatch", "standstill"]
 
 # Derandomized: a failure in CI is the failure here. No deadline: the machine may be busy.
 settings.register_profile("reproducible", derandomize=True, deadline=None, database=None, max_examples=60)
