@@ -114,6 +114,9 @@ class Cluster:
             "SHAREDSESSION_ROUTE": name,
             "SHAREDSESSION_TRUSTED_PROXIES": "1",
             "SHAREDSESSION_TRACKING": "cookie,url,form",
+            # Here a node is killed, which is refused at once, and never hangs; but this one busy machine may.
+            "SHAREDSESSION_CONNECT_TIMEOUT": "5",
+            "SHAREDSESSION_TIMEOUT": "5",
             **control.environment(self.directory / "control", self.control_token),
         }
 
