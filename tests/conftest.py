@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,6 +55,13 @@ def memcached(start_memcached: StartMemcached) -> Memcached:
 def nodes(start_memcached: StartMemcached) -> list[Memcached]:
     """Return three running memcached nodes, n1 to n3."""
     return [start_memcached(f"n{number}") for number in (1, 2, 3)]
+
+
+@pytest.fixture
+def socket_path() -> Iterator[Path]:
+    """Return the path of a unix socket to be; a short one, for there is room for 107 bytes (man 7 unix)."""
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder) / "memcached.sock"
 
 
 @pytest.fixture(autouse=True)

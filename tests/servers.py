@@ -9,7 +9,7 @@ import signal
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import sharedsession
@@ -44,6 +44,29 @@ def wait_for_port(port: int, timeout: float = START_TIMEOUT) -> None:
             time.sleep(0.02)
         else:
             return
+
+
+@contextlib.contextmanager
+def on_unix_socket(path: Path, options: tuple[str, ...] = ()) -> Iterator[None]:
+    """Run a memcached on a unix socket."""
+    path.unlink(missing_ok=True)
+    user = ("-u", "root") if os.geteuid() == 0 else ()
+    process = subprocess.Popen(["memcached", "-s", path, "-a", "700", *user, *options], stderr=subprocess.DEVNULL)
+    deadline = time.monotonic() + START_TIMEOUT
+    try:
+        while not accepts(path):
+            assert time.monotonic() < deadline, "memcached does not listen on its unix socket"
+            time.sleep(0.005)
+        yield
+    finally:
+        process.kill()
+        process.wait()
+
+
+def accepts(path: Path) -> bool:
+    """Say whether somebody listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX) as client:
+        return client.connect_ex(str(path)) == 0
 
 
 def speaks_tls() -> bool:

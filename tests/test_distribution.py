@@ -192,12 +192,13 @@ def with_all_they_need(packages: Iterable[str]) -> set[str]:
 def licence_of(package: str) -> str:
     """Return what an installed package says of its licence: an SPDX expression, a classifier, or free text."""
     said = metadata.metadata(package)
-    if said["License-Expression"]:
+    # Python 3.13 warns of a key that is not there.
+    if "License-Expression" in said:
         return str(canonicalize_license_expression(said["License-Expression"]))
     classifiers = [
         each.rpartition(" :: ")[2] for each in said.get_all("Classifier") or [] if each.startswith("License ::")
     ]
-    return ", ".join(classifiers) or (said["License"] or "").splitlines()[0]
+    return ", ".join(classifiers) or said["License"].splitlines()[0]
 
 
 #: How packages spell the licences that the docs name by their SPDX identifiers.

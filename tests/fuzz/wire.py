@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Hashable, Iterable
-from contextlib import suppress
 from typing import Any
 from unittest import mock
 
@@ -158,9 +157,8 @@ class Replies:
         """What is taken for a usual reply is what the long way reads in it."""
         if not stream.startswith(b"MN\r\n"):
             return
-        with suppress(ValueError):
-            quick = protocol.usual(command, "O1", stream.removeprefix(b"MN\r\n"), 1)
-            assert quick is None or whole[:1] == [_told(quick)], quick
+        quick = protocol.usual(command, "O1", stream.removeprefix(b"MN\r\n"), 1)
+        assert quick is None or whole[:1] == [_told(quick)], quick
 
     def _ask(self, command: Command, wire: Wire) -> list[tuple[object, ...]]:
         answers: list[tuple[object, ...]] = []

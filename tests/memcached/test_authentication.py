@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import logging
 import os
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -13,7 +11,7 @@ from typing import Any
 import pytest
 from certificates import Authority
 from scripted import Dialog, Script, ScriptedServer
-from servers import Memcached, StartMemcached, speaks_tls, tls_options
+from servers import Memcached, StartMemcached, on_unix_socket, speaks_tls, tls_options
 from test_membership import listed, serving, wait_until
 from webclient import Client, logged_in, page, pages, put, show
 
@@ -153,25 +151,13 @@ def test_a_server_that_wants_a_password_says_so(start_locked: StartLocked, reach
     assert "it wants a user name and password (memcached_username, memcached_password)" in answer.reason
 
 
-def test_unix_sockets_want_the_password_too(tmp_path: Path, reach: Callable[..., Parts]) -> None:
+def test_unix_sockets_want_the_password_too(tmp_path: Path, socket_path: Path, reach: Callable[..., Parts]) -> None:
     """A memcached on a unix socket may want a password, and gets it."""
-    path, users = tmp_path / "memcached.sock", tmp_path / "users"
+    users = tmp_path / "users"
     users.write_text(f"shop:{PASSWORD}\n")
-    command = ["memcached", "-s", str(path), "-a", "700", "-Y", str(users), *reader_of(users)]
-    process = subprocess.Popen(command, stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: accepts(path))
-        assert isinstance(ask(reach(f"n1:unix:{path}", **USER), Put("k", b"v", 60, None)), Stored)
-        assert isinstance(ask(reach(f"n1:unix:{path}"), Get("k", None)), Failed)
-    finally:
-        process.kill()
-        process.wait()
-
-
-def accepts(path: Path) -> bool:
-    """Say whether somebody listens there."""
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
+    with on_unix_socket(socket_path, ("-Y", str(users))):
+        assert isinstance(ask(reach(f"n1:unix:{socket_path}", **USER), Put("k", b"v", 60, None)), Stored)
+        assert isinstance(ask(reach(f"n1:unix:{socket_path}"), Get("k", None)), Failed)
 
 
 def test_the_command_knows_the_password(

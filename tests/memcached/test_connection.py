@@ -163,6 +163,7 @@ def test_found_carries_value_token_and_remaining_life(serve: Serve, connect: Con
 
 _GOOD = ["VA 3 c12 t33 O1", "VA 0 c12 t-1 O1", "HD c12 O1"]
 _WORDS = ["VA", "HD", "EN", "0", "3", "03", "-2", "c12", "t12", "t-1", "12", "33", "O1", "O2", "x", ""]
+_WORDS += ["t\n-1", "t\n1", "c1\t", "c\x0b1", "c+1", "c1_0", "t\u00b2", "t\u0661"]  # what int() or isdigit() take
 _RESTS = [b"", b"abc\r\n", b"abc", b"abcde", b"\r\n", b"ab\r\n", b"a\r\n\r\n", b"abc\r\nEN O1\r\n"]
 
 
@@ -182,10 +183,7 @@ def test_the_short_way_says_what_the_long_way_says(command: Command) -> None:
     """A reply that is taken for a usual one is whole, ends there, echoes the opaque and says just that."""
     taken = 0
     for line, rest in product(lines(), _RESTS):
-        try:
-            found = protocol.usual(command, "O1", f"{line}\r\n".encode() + rest, 5)
-        except ValueError:
-            continue  # the connection is given up, as by the long way
+        found = protocol.usual(command, "O1", f"{line}\r\n".encode() + rest, 5)
         if found is not None:
             taken += 1
             check(found, command, line, rest)
@@ -194,7 +192,7 @@ def test_the_short_way_says_what_the_long_way_says(command: Command) -> None:
 
 def check(found: Answer, command: Command, line: str, rest: bytes) -> None:
     """Assert that the long way finds the same in a reply; what it refuses raises."""
-    status, *flags = line.encode().split(b" ")
+    status, *flags = line.encode().split()
     value = rest[:-2] if status == b"VA" else b""
     assert rest == (value + b"\r\n" if status == b"VA" else b""), line
     assert status != b"VA" or protocol.size(flags) == len(value), line

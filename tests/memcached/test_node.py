@@ -21,7 +21,7 @@ from typing import Any
 
 import pytest
 from scripted import Dialog, Script, ScriptedServer, answering
-from servers import SOURCE, Memcached, connections, free_port
+from servers import SOURCE, Memcached, connections, free_port, on_unix_socket
 
 from sharedsession.memcached import connection as connection_module
 from sharedsession.memcached import node as node_module
@@ -172,17 +172,17 @@ def test_a_node_after_a_hung_one_is_still_answered(connect: Connect, nodes: list
 @pytest.mark.parametrize("first", [0, 1])
 def test_a_slow_copy_holds_nobody_back(connect: Connect, nodes: list[Memcached], first: int) -> None:
     """Once another node has answered for the key, one that does not costs a part of the time-out, and then nothing."""
-    transport = connect(*nodes, timeout=2)
+    transport = connect(*nodes, timeout=4)
     both: list[tuple[str, Command]] = [("n1", Get("k", 60)), ("n2", Get("k", 60))]
     store(transport, "k", b"here", "n1")
     store(transport, "k", b"here", "n2")
     nodes[first].hang()
     waited, answers = timed(lambda: transport.ask(both))
-    assert waited < 1.5
+    assert waited < 3.2
     assert isinstance(answers[first], Late)
     assert value(answers[1 - first]) == b"here"
     waited, answers = timed(lambda: transport.ask(both))
-    assert waited < 0.4
+    assert waited < 1.5
     assert isinstance(answers[first], Late)
 
 
@@ -715,39 +715,16 @@ def test_ipv6(start_memcached: Start) -> None:
     transport.close()
 
 
-def test_unix_socket(tmp_path: Path) -> None:
+def test_unix_socket(socket_path: Path) -> None:
     """A node may be a unix socket, and its restart is survived as on TCP."""
-    path = tmp_path / "memcached.sock"
-    transport = MemcachedTransport([NodeConfig("n1", str(path))], 0.25, TIMEOUT)
+    transport = MemcachedTransport([NodeConfig("n1", str(socket_path))], 0.25, TIMEOUT)
     assert isinstance(one(transport, Get("k", 60)), Failed)
-    server = start_on_unix_socket(path)
-    try:
+    with on_unix_socket(socket_path):
         store(transport, "k", b"v")
         assert value(one(transport, Get("k", 60))) == b"v"
-    finally:
-        server.kill()
-        server.wait()
-    server = start_on_unix_socket(path)
-    try:
+    with on_unix_socket(socket_path):
         assert isinstance(one(transport, Get("k", 60)), Missing)
-    finally:
-        transport.close()
-        server.kill()
-        server.wait()
-
-
-def start_on_unix_socket(path: Path) -> subprocess.Popen[bytes]:
-    """Start a memcached on a unix socket."""
-    path.unlink(missing_ok=True)
-    process = subprocess.Popen(["memcached", "-s", str(path), "-a", "700", "-u", "root"], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        with socket.socket(socket.AF_UNIX) as client:
-            if client.connect_ex(str(path)) == 0:
-                return process
-        time.sleep(0.01)
-    process.kill()
-    raise AssertionError("memcached does not listen on its unix socket")
+    transport.close()
 
 
 def test_close_drops_the_connections(serve: Serve, connect: Connect) -> None:

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from certificates import Authority, Issued
 from scripted import Script, ScriptedServer
-from servers import Memcached, StartMemcached, speaks_tls, tls_options
+from servers import Memcached, StartMemcached, on_unix_socket, speaks_tls, tls_options
 from test_membership import listed, serving, wait_until
 from webclient import Client, logged_in, page, pages, put, show
 
@@ -504,35 +504,15 @@ def test_a_key_given_as_text_is_not_shown(client_files: Issued) -> None:
 # -- without TLS -------------------------------------------------------------------------------------------------------
 
 
-@contextmanager
-def on_unix_socket(path: Path) -> Iterator[None]:
-    """Run a memcached on a unix socket."""
-    path.unlink(missing_ok=True)
-    user = ("-u", "root") if os.geteuid() == 0 else ()
-    process = subprocess.Popen(["memcached", "-s", str(path), "-a", "700", *user], stderr=subprocess.DEVNULL)
-    try:
-        wait_until(lambda: accepts(path))
-        yield
-    finally:
-        process.kill()
-        process.wait()
-
-
 def has(parts: Parts, key: str) -> bool:
     """Say whether node n1 holds a value."""
     return isinstance(ask(parts, Get(key, None)), Found)
 
 
-def accepts(path: Path) -> bool:
-    """Say whether somebody listens there."""
-    with socket.socket(socket.AF_UNIX) as client:
-        return client.connect_ex(str(path)) == 0
-
-
 @needs_tls
-def test_unix_sockets_need_no_tls(start_tls: StartMemcached, tls: dict[str, Any], tmp_path: Path) -> None:
+def test_unix_sockets_need_no_tls(start_tls: StartMemcached, tls: dict[str, Any], socket_path: Path) -> None:
     """Sessions on a unix socket survive its restart; it is spoken to in clear, also beside nodes that speak TLS."""
-    path = tmp_path / "memcached.sock"
+    path = socket_path
     other = start_tls("n2")
     apps = [pages(VIEWS, nodes=f"n1:unix:{path} {other.node}", **tls) for _ in range(2)]
     with on_unix_socket(path):

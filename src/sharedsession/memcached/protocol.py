@@ -91,13 +91,21 @@ def usual(command: Command, opaque: str, reply: bytes, newest: int) -> Answer | 
         status, size, cas, life, _ = words
         length = len(reply) - end - 4
         whole = length >= 0 and size == str(length) and reply.endswith(b"\r\n")
-        if whole and status == "VA" and cas.startswith("c") and life.startswith("t"):
-            return Found(reply[end + 2 : -2], Token(int(cas[1:]), newest), int(life[1:]))
+        stored, left = _counted(cas, "c"), _counted(life, "t")
+        if whole and status == "VA" and stored >= 0 and left >= 0:
+            return Found(reply[end + 2 : -2], Token(stored, newest), left)
     elif type(command) is Put and len(words) == 3:
         status, cas, _ = words
-        if status == "HD" and cas.startswith("c") and end + 2 == len(reply):
-            return Stored(Token(int(cas[1:]), newest))
+        stored = _counted(cas, "c")
+        if status == "HD" and stored >= 0 and end + 2 == len(reply):
+            return Stored(Token(stored, newest))
     return None
+
+
+def _counted(word: str, letter: str) -> int:
+    """Return the number behind the letter, -1 if that is not digits alone: int() takes line ends and signs too."""
+    number = word[1:]
+    return int(number) if word.startswith(letter) and number.isdecimal() else -1
 
 
 def answer(command: Command, status: bytes, flags: list[bytes], value: bytes, newest: int) -> Answer:
