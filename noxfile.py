@@ -35,7 +35,7 @@ def tests(session: nox.Session, versions: list[str]) -> None:
     session.install("--upgrade", "-c", str(pinned), "-e", ".", "--group", "dev", *versions)
     session.run("python", "-m", "pip", "list", "--format=freeze", silent=True)
     ignored = [f"--ignore=tests/{name}" for name in ELSEWHERE]
-    session.run("python", "-m", "pytest", "-q", "-n", "2", *ignored, *session.posargs)
+    session.run("python", "-m", "pytest", "-q", "-n", "3", *ignored, *session.posargs)
 
 
 def _tools() -> list[str]:
