@@ -37,9 +37,10 @@ def stood_still() -> bool:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let pytest-rerunfailures ask about every test."""
+    """Let pytest-rerunfailures ask about every test, but for those that say themselves what it is to do."""
     for item in items:
-        item.add_marker(pytest.mark.flaky(reruns=RERUNS, reruns_delay=DELAY, condition=stood_still))
+        if item.get_closest_marker("flaky") is None:
+            item.add_marker(pytest.mark.flaky(reruns=RERUNS, reruns_delay=DELAY, condition=stood_still))
 
 
 def pytest_runtest_logstart() -> None:

@@ -16,6 +16,9 @@ from pathlib import Path
 import pytest
 from servers import SOURCE, Memcached, free_port, wait_for_port
 
+#: There is time enough for everything: what is lost is lost (see `standstill`).
+pytestmark = pytest.mark.flaky(reruns=0)
+
 CLIENTS = 20
 EACH = 50
 
@@ -78,6 +81,9 @@ def serve(port: int, folder: Path, nodes: list[Memcached]) -> subprocess.Popen[b
         **os.environ,
         "PYTHONPATH": str(SOURCE),
         "SHAREDSESSION_NODES": " ".join(node.node for node in nodes),
+        # Nodes are killed here, which needs no time-out; two that are slow at the same time would be two faults.
+        "SHAREDSESSION_CONNECT_TIMEOUT": "30",
+        "SHAREDSESSION_TIMEOUT": "30",
     }
     return subprocess.Popen(command, cwd=folder, env=environ, stderr=subprocess.DEVNULL)
 
