@@ -512,16 +512,15 @@ def has(parts: Parts, key: str) -> bool:
 @needs_tls
 def test_unix_sockets_need_no_tls(start_tls: StartMemcached, tls: dict[str, Any], socket_path: Path) -> None:
     """Sessions on a unix socket survive its restart; it is spoken to in clear, also beside nodes that speak TLS."""
-    path = socket_path
     other = start_tls("n2")
-    apps = [pages(VIEWS, nodes=f"n1:unix:{path} {other.node}", **tls) for _ in range(2)]
-    with on_unix_socket(path):
+    apps = [pages(VIEWS, nodes=f"n1:unix:{socket_path} {other.node}", **tls) for _ in range(2)]
+    with on_unix_socket(socket_path):
         client = logged_in(apps[0])
         client.app = apps[1]
         assert client.get("/show").text == "{'a': 1}"
     assert client.get("/put").status == 200
-    with on_unix_socket(path):
-        with reaching(f"n1:unix:{path}", **tls) as parts:
+    with on_unix_socket(socket_path):
+        with reaching(f"n1:unix:{socket_path}", **tls) as parts:
             wait_until(lambda: client.get("/show").status == 200 and has(parts, client.key))
         other.kill()
         assert client.get("/show").text == "{'a': 1, 'b': 2}"
